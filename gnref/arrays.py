@@ -1,0 +1,132 @@
+"""What gnref asks of an array: its library, its dtype, its strides, its memory."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+
+
+def library(a: Any) -> str | None:
+    """Name the library of an array ("numpy", "cupy", "torch", "jax", ...); None for anything else."""
+    if type(a) is np.ndarray:
+        return "numpy"
+    if not array_api_compat.is_array_api_obj(a):
+        return None
+    if isinstance(a, np.ndarray):
+        # A masked array or a matrix changes what arithmetic means; a memmap does not.
+        return "numpy" if isinstance(a, np.memmap) else None
+    if isinstance(a, np.generic):
+        return None
+    return namespace(a).__name__.removeprefix("array_api_compat.").partition(".")[0]
+
+
+def namespace(a: Any) -> ModuleType:
+    """Return the array-API namespace of an array."""
+    xp: ModuleType = array_api_compat.array_namespace(a)
+    return xp
+
+
+def dtype_name(dtype: Any) -> str:
+    """Name a dtype the same way in every library: "float32", "bfloat16", ..."""
+    name = getattr(dtype, "name", None)
+    return name if isinstance(name, str) else str(dtype).rpartition(".")[2]
+
+
+def check_array(a: Any, name: str, like: Any = None) -> None:
+    """Raise unless ``a`` is a floating-point array of one library (that of ``like``, if given)."""
+    found = library(a)
+    if found is None:
+        raise TypeError(
+            f"{name} is a {type(a).__module__}.{type(a).__qualname__}; expected an array of {', '.join(DTYPES)}"
+        )
+    if dtype_name(a.dtype) not in DTYPES:
+        raise TypeError(f"{name} has dtype {dtype_name(a.dtype)}; expected one of {', '.join(DTYPES)}")
+    if like is None:
+        return
+    if found != library(like):
+        raise TypeError(f"{name} is a {found} array and x is a {library(like)} array; expected one library")
+    if found != "numpy" and device(a) != device(like):
+        raise TypeError(f"{name} is on device {device(a)} and x is on {device(like)}; expected one device")
+
+
+def device(a: Any) -> Any:
+    """Return the device of an array; None where it has none of its own (a traced JAX array)."""
+    try:
+        return array_api_compat.device(a)
+    except AttributeError:
+        return None
+
+
+def strides(a: Any) -> tuple[int, ...] | None:
+    """Strides in some unit, or None where the library does not tell them (then: last axis fastest)."""
+    own = getattr(a, "strides", None)
+    if own is None and array_api_compat.is_torch_array(a):
+        own = a.stride()
+    return None if own is None or callable(own) else tuple(own)
+
+
+def like_layout(a: Any, x: Any) -> Any:
+    """Return ``a`` (x's shape and dtype) laid out in memory as a new array like x would be."""
+    if strides(x) is None:
+        return a
+    target = empty_like(x)
+    if strides(target) == strides(a):
+        return a
+    target[...] = a
+    return target
+
+
+def empty_like(x: Any) -> Any:
+    """Return a new array of x's shape, dtype, device and order of axes in memory."""
+    if isinstance(x, np.ndarray):
+        return np.empty_like(x, subok=False)
+    return namespace(x).empty_like(x)
+
+
+def check_out(out: Any, x: Any, inputs: dict[str, Any]) -> None:
+    """Raise unless ``out`` can take a result of x's shape, dtype and layout without touching an input."""
+    check_array(out, "out", x)
+    if library(out) == "jax":
+        raise TypeError("out is a jax array, which cannot be written; expected out=None")
+    if tuple(out.shape) != tuple(x.shape) or out.dtype != x.dtype:
+        raise ValueError(
+            f"out has shape {tuple(out.shape)} and dtype {dtype_name(out.dtype)}; "
+            f"expected those of x, {tuple(x.shape)} and {dtype_name(x.dtype)}"
+        )
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ValueError("out is read-only; expected an array that can be written")
+    layouts = {_long_strides(x), _long_strides(empty_like(x))}
+    if _long_strides(out) not in layouts or 0 in (_long_strides(out) or ()):
+        raise ValueError(
+            f"out has strides {strides(out)}; expected the layout of x: {strides(empty_like(x))}"
+        )
+    for name, a in inputs.items():
+        if a is not None and _overlap(out, a):
+            raise ValueError(f"out shares memory with {name}; expected an array that overlaps no input")
+
+
+def _long_strides(a: Any) -> tuple[int, ...] | None:
+    """The strides that matter: those of axes longer than 1."""
+    own = strides(a)
+    if own is None or 0 in a.shape:
+        return None
+    return tuple(stride for stride, size in zip(own, a.shape, strict=True) if size > 1)
+
+
+def _overlap(a: Any, b: Any) -> bool:
+    """Whether two arrays of one library share memory, as far as the library can tell."""
+    if isinstance(a, np.ndarray):
+        try:
+            return bool(np.shares_memory(a, b, max_work=10_000))
+        except np.exceptions.TooHardError:
+            return True
+    if array_api_compat.is_torch_array(a):
+        return bool(a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr())
+    if array_api_compat.is_cupy_array(a):
+        return bool(namespace(a).shares_memory(a, b))
+    return a is b

@@ -1,0 +1,102 @@
+"""Group norm: each group of channels of each example."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gnref import passes
+from gnref.passes import Saved
+
+Array = Any
+
+
+def group_norm(
+    x: Array,
+    num_groups: int,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    backend: str | None = None,
+    out: Array | None = None,
+) -> Array:
+    r"""Normalize each group of K = C/G consecutive channels of each example.
+
+    Parameters
+    ----------
+    x : array, (N, C, \*spatial)
+        At least two dimensions.
+    num_groups : int
+        G, a positive integer that divides C. G = 1 is the paper's layer norm, G = C instance norm.
+    weight, bias : array, (C,), optional
+        Scale and shift of each channel (not of each group); absent, 1 and 0.
+    eps, channel_axis, backend, out
+        As in `batch_norm`.
+
+    Returns
+    -------
+    y : array
+        Of x's shape, dtype and memory layout.
+
+    Raises
+    ------
+    ShapeError
+        G does not divide C, or as in `batch_norm`.
+    ValueError, TypeError, BackendError
+        As in `batch_norm`.
+
+    Notes
+    -----
+    ``y = (x - mean) / sqrt(var + eps) * weight + bias``, the mean and variance over the K channels of
+    a group and the spatial axes: Wu & He 2018, eq. 1, 2, 6 and 7.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gnref.group_norm(np.array([[1.0, 3.0, 10.0, 30.0]]), num_groups=2, eps=0.0)
+    array([[-1.,  1., -1.,  1.]])
+    """
+    return group_norm_forward(
+        x, num_groups, weight, bias, eps=eps, channel_axis=channel_axis, backend=backend, out=out
+    )[0]
+
+
+def group_norm_forward(
+    x: Array,
+    num_groups: int,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    backend: str | None = None,
+    out: Array | None = None,
+) -> tuple[Array, Saved]:
+    """Like `group_norm`, and also return what `backward` needs.
+
+    Returns
+    -------
+    y : array
+        As from `group_norm`.
+    saved : Saved
+        mean, var and rstd are (N, G). It refers to x and weight: do not change them before `backward`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, saved = gnref.group_norm_forward(np.array([[1.0, 3.0, 10.0, 30.0]]), 2)
+    >>> saved.mean
+    array([[ 2., 20.]])
+    """
+    return passes.forward(
+        "group",
+        x,
+        weight,
+        bias,
+        eps=eps,
+        backend=backend,
+        out=out,
+        channel_axis=channel_axis,
+        num_groups=num_groups,
+    )

@@ -1,0 +1,64 @@
+"""The kernel contract: the same functions, on the same shapes, in every backend.
+
+x5 and dy5 are the 5-slot view (O, P, A, B, S) of `gnref.axes`, in any strides; weight and bias are
+(A, B) or None; mean, var and rstd are (O, A), in float64 where the namespace has it. A kernel writes
+to none of its inputs. dweight and dbias come back in the dtype that the arithmetic was done in; the
+caller casts them to that of their parameter.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+Array = Any  # an array of any library that follows the array API
+
+
+class Kernels(Protocol):
+    """The functions of a backend."""
+
+    @staticmethod
+    def forward(
+        x5: Array, weight: Array | None, bias: Array | None, eps: float, center: bool
+    ) -> tuple[Array, Array, Array, Array]:
+        """Return y5, mean, var, rstd. var itself, since 1/rstd^2 - eps loses a small one."""
+
+    @staticmethod
+    def apply(
+        x5: Array, mean: Array, rstd: Array, weight: Array | None, bias: Array | None
+    ) -> Array:
+        """Return y5 for statistics that are given (eval, frozen, synchronized)."""
+
+    @staticmethod
+    def backward(
+        dy5: Array, x5: Array, mean: Array, rstd: Array, weight: Array | None, center: bool
+    ) -> tuple[Array, Array, Array]:
+        """Return dx5, dweight, dbias for statistics that `forward` took from x5."""
+
+    @staticmethod
+    def backward_given(
+        dy5: Array, x5: Array, mean: Array, rstd: Array, weight: Array | None
+    ) -> tuple[Array, Array, Array]:
+        """Return dx5, dweight, dbias for statistics that are constants."""
+
+    @staticmethod
+    def moments(x5: Array) -> tuple[int, Array, Array]:
+        """Return count, mean and M2 = sum (x - mean)^2, to be merged with those of other shards."""
+
+    @staticmethod
+    def backward_sums(
+        dy5: Array, x5: Array, mean: Array, rstd: Array, weight: Array | None
+    ) -> tuple[Array, Array]:
+        """Return the sums of weight*dy and of weight*dy*xhat over (P, B, S), to be added over shards."""
+
+    @staticmethod
+    def backward_from_sums(
+        dy5: Array,
+        x5: Array,
+        mean: Array,
+        rstd: Array,
+        weight: Array | None,
+        count: int,
+        sum_dxhat: Array,
+        sum_dxhat_xhat: Array,
+    ) -> Array:
+        """Return dx5 from the sums over all shards; count is the number of elements in a set."""

@@ -1,0 +1,227 @@
+"""One forward and one backward pass for all norms: check, fold into slots, run a kernel, unfold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gnref.arrays import check_array, check_out, dtype_name, like_layout, namespace, strides
+from gnref.axes import View, view
+from gnref.checks import check_eps
+from gnref.dispatch import choose, kernels
+from gnref.errors import ShapeError
+from gnref.kernels.reference import reciprocal_std, widen
+
+Array = Any
+NEEDS = ("x", "weight", "bias")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Saved:
+    """What a forward pass keeps for `gnref.backward`.
+
+    It refers to x, weight and bias and does not copy them: changed in place before the backward
+    pass, they give wrong gradients.
+
+    Attributes
+    ----------
+    norm : str
+        "batch", "instance", "group", "layer", "rms" or "batch_frozen".
+    x, weight, bias : array or None
+        The inputs.
+    eps : float
+        The number added to the variance.
+    mean, var, rstd : array
+        Statistics in float64 (or the widest real dtype of the array's library), var biased, rstd =
+        1/sqrt(var + eps). Shapes: (C,) for batch, (N/g, C) with virtual batches of g, (N, C) for
+        instance, (N, G) for group, the leading dimensions of x for layer and rms. mean is None for
+        rms; for the frozen norm they are the running statistics.
+    view : gnref.axes.View
+        How x, the statistics and the weight are seen in slots.
+    backend : str
+        Whose kernels ran, and will run backward.
+    """
+
+    norm: str
+    x: Array
+    weight: Array | None
+    bias: Array | None
+    eps: float
+    mean: Array | None
+    var: Array
+    rstd: Array
+    view: View
+    backend: str
+
+    def __repr__(self) -> str:
+        shape, dtype = tuple(self.x.shape), dtype_name(self.x.dtype)
+        return f"<Saved of {self.norm} norm: x {shape} {dtype}, backend {self.backend}>"
+
+
+def forward(
+    norm: str,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    *,
+    eps: float,
+    backend: str | None,
+    out: Array | None,
+    **axes: Any,
+) -> tuple[Array, Saved]:
+    """Normalize with x's own statistics; ``axes`` are the options of `gnref.axes.view`."""
+    check_array(x, "x")
+    eps = check_eps(eps)
+    v = view(norm, x.shape, strides(x), **axes)
+    if norm == "batch" and v.set_size == 1 and 0 not in x.shape:
+        raise ShapeError(
+            f"x has shape {tuple(x.shape)}, one element per channel and batch; batch norm expects N*H*W > 1 "
+            "(its output would be the bias, whatever x is)"
+        )
+    check_params(v, x, weight=weight, bias=bias)
+    inputs = {"x": x, "weight": weight, "bias": bias}
+    if out is not None:
+        check_out(out, x, inputs)
+    name = choose(x, backend)
+    x5, weight5, bias5 = fold(v, x, weight, bias)
+    with quiet():
+        y5, mean, var, rstd = kernels(name).forward(x5, weight5, bias5, eps, v.center)
+    statistics = unfold_stats(v, mean, var, rstd)
+    return finish(v, y5, x, out), Saved(norm, x, weight, bias, eps, *statistics, v, name)
+
+
+def forward_frozen(
+    x: Array,
+    running_mean: Array,
+    running_var: Array,
+    weight: Array | None,
+    bias: Array | None,
+    *,
+    eps: float,
+    channel_axis: int,
+    backend: str | None,
+    out: Array | None,
+) -> tuple[Array, Saved]:
+    """Normalize with statistics that are given, one pair per channel."""
+    check_array(x, "x")
+    eps = check_eps(eps)
+    v = view("batch", x.shape, strides(x), channel_axis=channel_axis)
+    given = {"running_mean": running_mean, "running_var": running_var}
+    check_params(v, x, **given, weight=weight, bias=bias)
+    for missing in (argument for argument, a in given.items() if a is None):
+        raise TypeError(f"{missing} is None; expected an array of shape {v.params.shape}")
+    if out is not None:
+        check_out(out, x, {"x": x, **given, "weight": weight, "bias": bias})
+    name = choose(x, backend)
+    mean, var = widen(running_mean), widen(running_var)
+    x5, weight5, bias5 = fold(v, x, weight, bias)
+    with quiet():
+        rstd = reciprocal_std(var, eps)
+        y5 = kernels(name).apply(x5, *fold_stats(v, mean, rstd), weight5, bias5)
+    saved = Saved("batch_frozen", x, weight, bias, eps, mean, var, rstd, v, name)
+    return finish(v, y5, x, out), saved
+
+
+def backward(
+    dy: Array, saved: Saved, needs: Iterable[str], out: Array | None
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Differentiate the forward pass that ``saved`` comes from."""
+    x, weight, bias, v = saved.x, saved.weight, saved.bias, saved.view
+    needs = check_needs(needs)
+    check_dy(dy, x)
+    if out is not None:
+        if "x" not in needs:
+            raise ValueError(f"out is given and needs is {needs}; expected 'x' in needs, or out=None")
+        check_out(out, x, {"dy": dy, "x": x, "weight": weight, "bias": bias})
+    run = kernels(saved.backend)
+    x5, weight5, _ = fold(v, x, weight, None)
+    dy5 = v.x.fold(namespace(x), dy)
+    mean, rstd = fold_stats(v, saved.mean, saved.rstd)
+    with quiet():
+        if saved.norm == "batch_frozen":
+            dx5, dweight, dbias = run.backward_given(dy5, x5, mean, rstd, weight5)
+        else:
+            dx5, dweight, dbias = run.backward(dy5, x5, mean, rstd, weight5, v.center)
+    return (
+        finish(v, dx5, x, out) if "x" in needs else None,
+        finish_param(v, dweight, weight) if "weight" in needs else None,
+        finish_param(v, dbias, bias) if "bias" in needs else None,
+    )
+
+
+def fold(
+    v: View, x: Array, weight: Array | None, bias: Array | None
+) -> tuple[Array, Array | None, Array | None]:
+    """x, weight and bias in slots."""
+    xp = namespace(x)
+    if isinstance(x, np.memmap):  # the arithmetic's results are no files
+        x = np.asarray(x)
+    params = (None if p is None else v.params.fold(xp, p) for p in (weight, bias))
+    return v.x.fold(xp, x), *params
+
+
+def fold_stats(v: View, *stats: Array | None) -> tuple[Array | None, ...]:
+    """Statistics as (O, A)."""
+    return tuple(None if s is None else v.stats.fold(namespace(s), s) for s in stats)
+
+
+def unfold_stats(v: View, *stats: Array | None) -> tuple[Array | None, ...]:
+    """Statistics as the user sees them."""
+    return tuple(None if s is None else v.stats.unfold(namespace(s), s) for s in stats)
+
+
+def finish(v: View, a5: Array, x: Array, out: Array | None) -> Array:
+    """Bring y or dx into x's shape and layout, or into ``out``."""
+    a = v.x.unfold(namespace(x), a5)
+    if out is None:
+        return like_layout(a, x)
+    out[...] = a
+    return out
+
+
+def finish_param(v: View, dparam: Array, param: Array | None) -> Array | None:
+    """Bring dweight or dbias into the shape and dtype of its parameter; None if there is none."""
+    if param is None:
+        return None
+    xp = namespace(param)
+    return xp.astype(v.params.unfold(xp, dparam), param.dtype)
+
+
+def check_params(v: View, x: Array, **params: Array | None) -> None:
+    """Raise unless every parameter that is there has x's library and the shape that v asks for."""
+    for name, param in params.items():
+        if param is None:
+            continue
+        check_array(param, name, like=x)
+        if tuple(param.shape) != v.params.shape:
+            meaning = "one number per channel" if len(v.params.shape) == 1 else "the normalized_shape"
+            raise ShapeError(
+                f"{name} has shape {tuple(param.shape)}; expected {v.params.shape}, {meaning} "
+                f"(x has shape {tuple(x.shape)})"
+            )
+
+
+def check_dy(dy: Array, x: Array) -> None:
+    """Raise unless dy has x's library, shape and dtype."""
+    check_array(dy, "dy", like=x)
+    if tuple(dy.shape) != tuple(x.shape):
+        raise ShapeError(f"dy has shape {tuple(dy.shape)}; expected that of x, {tuple(x.shape)}")
+    if dtype_name(dy.dtype) != dtype_name(x.dtype):
+        raise TypeError(f"dy has dtype {dtype_name(dy.dtype)}; expected that of x, {dtype_name(x.dtype)}")
+
+
+def check_needs(needs: Iterable[str]) -> tuple[str, ...]:
+    """Return needs as a tuple, or raise unless it names inputs."""
+    wanted = (needs,) if isinstance(needs, str) else tuple(needs)
+    for name in wanted:
+        if name not in NEEDS:
+            raise ValueError(f"needs has {name!r}; expected names among {', '.join(NEEDS)}")
+    return wanted
+
+
+def quiet() -> np.errstate:
+    """Leave NumPy's floating-point warnings out: infinities and NaN in x speak through y."""
+    return np.errstate(all="ignore")
