@@ -32,12 +32,18 @@ from gnref.functional import (
     rms_norm,
     rms_norm_forward,
 )
+from gnref.layers import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from gnref.passes import Saved
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BackendError",
+    "BatchNorm",
+    "GroupNorm",
+    "InstanceNorm",
+    "LayerNorm",
+    "RMSNorm",
     "Saved",
     "ShapeError",
     "backends",

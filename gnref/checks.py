@@ -71,6 +71,37 @@ def check_normalized_shape(normalized_shape: Any, shape: Shape) -> int:
     return len(wanted)
 
 
+def check_positive(value: Any, name: str) -> int:
+    """Return a positive integer, or raise."""
+    number = _integer(value)
+    if number is None or number < 1:
+        raise ShapeError(f"{name} is {value!r}; expected a positive integer")
+    return number
+
+
+def check_sizes(value: Any, name: str) -> Shape:
+    """Return an int or a sequence of ints as a shape of at least one positive size, or raise."""
+    single = _integer(value)
+    try:
+        sizes = (single,) if single is not None else tuple(_integer(size) for size in value)
+    except TypeError:
+        sizes = ()
+    if not sizes or any(size is None or size < 1 for size in sizes):
+        raise ShapeError(f"{name} is {value!r}; expected a positive integer or a sequence of them")
+    return tuple(size for size in sizes if size is not None)
+
+
+def check_momentum(momentum: Any) -> float | None:
+    """Return momentum (None: the cumulative average), or raise unless it is a number from 0 to 1."""
+    if momentum is None:
+        return None
+    if isinstance(momentum, bool) or not isinstance(momentum, Real):
+        raise TypeError(f"momentum is {momentum!r}; expected a number from 0 to 1, or None")
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"momentum is {momentum!r}; expected a number from 0 to 1, or None")
+    return float(momentum)
+
+
 def _integer(value: Any) -> int | None:
     """The value as an int, or None if it is no integer (True is none either)."""
     try:

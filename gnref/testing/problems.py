@@ -37,6 +37,10 @@ class Problem:
         The statistics of the frozen norm.
     kind : str
         The distribution that x was drawn from, as `gnref.testing.data` names it.
+    seed : int
+        Where properties take further random numbers from.
+    layout, dy_layout : str
+        How x and dy lie in memory, as `gnref.testing.memory` names it.
     """
 
     norm: str
@@ -52,6 +56,9 @@ class Problem:
     running_mean: Array | None = None
     running_var: Array | None = None
     kind: str = "given"
+    seed: int = 0
+    layout: str = "plain"
+    dy_layout: str = "plain"
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:

@@ -1,0 +1,76 @@
+# make check, make test, make lint and make figures each set up what they need in .venv and then run.
+#
+#   make test TORCH=torch==2.13.0   also against PyTorch (JAX=jax: against JAX); nothing else fetches either
+#   make check ARGS="--norm group"  ARGS go to the command that is run
+#   make test PYTHON=python3.13     the Python that .venv is made from: 3.11 or newer
+#
+# Kept to what GNU make 3.81 knows, which is the make of macOS.
+
+PYTHON = python3
+TORCH =
+JAX =
+ARGS =
+
+VENV = .venv
+BIN = $(VENV)/bin
+FRAMEWORKS = $(foreach requirement,$(TORCH) $(JAX),'$(requirement)')
+
+.PHONY: help check test lint figures clean FORCE
+.NOTPARALLEL:
+
+help:
+	@echo "make check    property-test every norm, forward and backward (ARGS=... as of gnref check)"
+	@echo "make test     run the tests (TORCH=torch==2.13.0, JAX=jax: with these; ARGS=... as of pytest)"
+	@echo "make lint     ruff and mypy"
+	@echo "make figures  draw the README's figure"
+	@echo "make clean    remove .venv, caches and build output"
+
+check: $(VENV)/.testing
+	@$(BIN)/gnref check $(ARGS)
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n auto --cov $(ARGS)
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+figures: $(VENV)/.dev
+	@mkdir -p docs
+	@$(BIN)/gnref axes 4 6 4 4 --groups 2 --save docs/axes.svg --overwrite
+
+clean:
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find gnref tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The set-up. A stamp is written when all before it went well, so an interrupted step is done again.
+
+$(VENV)/.testing: $(VENV)/.made pyproject.toml
+	$(call install,gnref and what its check needs,-e '.[testing]')
+
+# One command for all: pip then takes exactly the releases that TORCH and JAX name.
+$(VENV)/.dev: $(VENV)/.made $(VENV)/.frameworks pyproject.toml
+	$(call install,gnref and what its tests need$(if $(TORCH)$(JAX), with $(TORCH) $(JAX)),$(FRAMEWORKS) -e '.[dev]')
+
+# Changes when TORCH or JAX ask for something new, not when they are left out: what is there stays.
+$(VENV)/.frameworks: $(VENV)/.made FORCE
+	@test -e $@ || : > $@
+	@test -z "$(TORCH)$(JAX)" || test "$$(cat $@)" = "$(TORCH) $(JAX)" || echo "$(TORCH) $(JAX)" > $@
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null 2>&1 || \
+	  { echo "gnref needs Python 3.11 or newer, and $(PYTHON) was not found: install it, or add PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "gnref needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1): add PYTHON=..." >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# Install $(2), announced as $(1): one dot for every package; what pip has to warn of is shown.
+define install
+@rm -f $@
+@printf 'Installing %s into $(VENV) ' "$(strip $(1))"
+@{ $(BIN)/python -m pip install --disable-pip-version-check $(2) && touch $@; } | \
+  while read -r line; do case "$$line" in Collecting*) printf . ;; esac; done; echo; test -e $@
+endef

@@ -1,0 +1,29 @@
+"""What every test and doctest has, and what is not collected where an optional package is missing."""
+
+from importlib.util import find_spec
+
+import pytest
+
+# Modules that import an optional package at their top.
+NEEDS = {
+    "cupy": ["gnref/kernels/cuda*"],
+    "jax": ["gnref/testing/oracles/jax.py"],
+    "numba": ["gnref/kernels/cpu*"],
+    "torch": ["gnref/testing/oracles/torch.py"],
+}
+missing = [package for package in NEEDS if find_spec(package) is None]
+collect_ignore_glob = [path for package in missing for path in NEEDS[package]]
+
+if find_spec("hypothesis"):
+    from hypothesis import settings
+
+    # A deadline would assert a timing, and a busy machine would break it.
+    settings.register_profile("gnref", deadline=None)
+    settings.load_profile("gnref")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _gnref_in_doctests(doctest_namespace):
+    import gnref
+
+    doctest_namespace["gnref"] = gnref

@@ -1,0 +1,154 @@
+"""The command line: ``gnref check`` and ``gnref axes``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import gnref
+from gnref.dispatch import BACKENDS
+from gnref.errors import BackendError, MissingExtraError
+
+CHECK_NORMS = ("batch", "instance", "group", "layer", "rms", "batch_frozen")
+AXES_NORMS = ("batch", "layer", "instance", "group")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return 0, 1 if a check failed, or 2 if it could not run."""
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except (ValueError, TypeError, OSError, BackendError, MissingExtraError) as error:
+        print(f"gnref: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("gnref: interrupted", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the commands."""
+    top = argparse.ArgumentParser(
+        prog="gnref", description="The normalization layers: check them, and see their axes."
+    )
+    top.add_argument("--version", action="version", version=f"gnref {gnref.__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    check = commands.add_parser(
+        "check", help="property-test the norms, forward and backward, against oracles"
+    )
+    check.add_argument("--norm", action="append", choices=CHECK_NORMS, help="only this norm (repeatable)")
+    check.add_argument(
+        "--backend", action="append", choices=list(BACKENDS), help="only this backend (repeatable)"
+    )
+    check.add_argument("--max-examples", type=positive, default=30, help="per property and norm (30)")
+    check.add_argument("--seed", type=int, default=0, help="equal seeds draw equal problems (0)")
+    check.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
+    check.set_defaults(run=run_check)
+
+    axes = commands.add_parser("axes", help="show which cells of an N x C x H x W block share a mean")
+    for size in "NCHW":
+        axes.add_argument(size, type=positive)
+    axes.add_argument("--groups", "-G", type=positive, metavar="G", help="groups of group norm")
+    axes.add_argument("--norm", action="append", choices=AXES_NORMS, help="only this norm (repeatable)")
+    axes.add_argument("--save", type=Path, metavar="FILE", help="draw the paper's Fig. 2 into a .png or .svg")
+    axes.add_argument("--overwrite", action="store_true", help="let --save replace a file")
+    axes.set_defaults(run=run_axes)
+    return top
+
+
+def positive(text: str) -> int:
+    """Parse a positive integer."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a positive integer")
+    return number
+
+
+def require(command: str, extra: str, *packages: str) -> None:
+    """Raise one sentence that says which extra a command lacks."""
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise MissingExtraError(
+            f"{command} needs {', '.join(missing)}: pip install 'gnref[{extra}]'"
+        )
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """``gnref check``."""
+    require("gnref check", "testing", "hypothesis", "rich", "ml_dtypes", "autograd")
+    from rich.console import Console
+
+    from gnref.testing.report import show, to_json
+
+    if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
+        raise ValueError(f"--json is {str(arguments.json)!r}; expected a file in a folder that exists")
+    console = Console()
+    results = _check_with_progress(console, arguments)
+    show(console, results)
+    if arguments.json is not None:
+        settings = {"max_examples": arguments.max_examples, "seed": arguments.seed}
+        arguments.json.write_text(to_json(results, settings) + "\n", encoding="utf-8")
+    return 1 if any(r.status in ("failed", "empty") for r in results) else 0
+
+
+def _check_with_progress(console: Any, arguments: argparse.Namespace) -> list[Any]:
+    """Run the laws behind a progress bar; an interruption keeps what is done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from gnref.testing.runner import check, plan
+    from gnref.testing.targets import Gnref
+
+    backends = arguments.backend or [name for name, state in gnref.backends().items() if state == "ready"]
+    for name in backends:
+        if gnref.backends()[name] != "ready":
+            raise BackendError(f"--backend is {name!r}, which is not ready: {gnref.backends()[name]}")
+    norms = arguments.norm or list(CHECK_NORMS)
+    results: list[Any] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("checking", total=len(plan(norms)) * len(backends))
+        runs = check(
+            [Gnref(name) for name in backends],
+            norms,
+            max_examples=arguments.max_examples,
+            seed=arguments.seed,
+        )
+        try:
+            for result in runs:
+                results.append(result)
+                progress.update(task, advance=1, description=f"{result.target} {result.norm}")
+        except KeyboardInterrupt:
+            console.print("interrupted: this is what was done until then")
+            if not results:
+                raise
+    return results
+
+
+def run_axes(arguments: argparse.Namespace) -> int:
+    """``gnref axes``."""
+    require("gnref axes", "testing", "rich")
+    from rich.console import Console
+
+    from gnref.teaching.blocks import print_blocks
+
+    shape = (arguments.N, arguments.C, arguments.H, arguments.W)
+    norms = tuple(arguments.norm or AXES_NORMS)
+    if arguments.save is not None:
+        require("gnref axes --save", "plots", "matplotlib")
+        from gnref.teaching.plots import draw_blocks, save
+
+        save(draw_blocks(shape, arguments.groups, norms), arguments.save, overwrite=arguments.overwrite)
+    print_blocks(Console(), shape, arguments.groups, norms)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""GroupNorm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gnref import functional
+from gnref.checks import check_num_groups, check_positive
+from gnref.layers.layer import Layer, check_channels
+from gnref.passes import Saved
+
+
+class GroupNorm(Layer):
+    """Group norm, as torch.nn.GroupNorm: G = ``num_groups`` groups, a weight for each of C channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gnref.GroupNorm(2, 4, eps=0.0).forward(np.array([[1.0, 3.0, 10.0, 30.0]]))
+    array([[-1.,  1., -1.,  1.]])
+    """
+
+    norm = "group"
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        *,
+        eps: float = 1e-5,
+        affine: bool = True,
+        channel_axis: int = 1,
+        dtype: Any = "float32",
+    ) -> None:
+        self.num_channels = check_positive(num_channels, "num_channels")
+        self.num_groups = check_num_groups(num_groups, (self.num_channels,), 0)
+        self.channel_axis = channel_axis
+        super().__init__((self.num_channels,), eps=eps, weight=affine, bias=affine, dtype=dtype)
+
+    def _forward(self, x: Any) -> tuple[Any, Saved]:
+        check_channels(x, self.num_channels, self.channel_axis, self)
+        words: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
+        return functional.group_norm_forward(x, self.num_groups, self.weight, self.bias, **words)

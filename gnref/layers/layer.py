@@ -1,0 +1,129 @@
+"""What all layers share: parameters, gradients, modes and state dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from gnref import functional
+from gnref.arrays import DTYPES, check_array
+from gnref.checks import check_channel_axis, check_eps
+from gnref.errors import ShapeError
+from gnref.passes import Saved
+
+Array = np.ndarray[Any, Any]
+
+
+class Layer:
+    """What all layers share: parameters, modes, the backward pass, state dicts.
+
+    Attributes
+    ----------
+    weight, bias : ndarray or None
+        Parameters, of ``dtype``; change them between a backward pass and the next forward pass.
+    grads : dict of str to ndarray
+        "weight" and "bias" of the last backward pass (not accumulated); empty when frozen.
+    mode : str
+        "train", "eval" or "frozen".
+    """
+
+    norm: str
+    weight: Array | None = None
+    bias: Array | None = None
+
+    def __init__(self, shape: tuple[int, ...], *, eps: float, weight: bool, bias: bool, dtype: Any) -> None:
+        self.eps = check_eps(eps)
+        self.dtype = parameter_dtype(dtype)
+        self.weight = np.ones(shape, self.dtype) if weight else None
+        self.bias = np.zeros(shape, self.dtype) if bias else None
+        self.grads: dict[str, Array] = {}
+        self.mode = "train"
+        self._saved: Saved | None = None
+
+    def forward(self, x: Any) -> Any:
+        """Return y, of x's shape, dtype and layout, and keep what `backward` needs."""
+        y, self._saved = self._forward(x)
+        return y
+
+    __call__ = forward
+
+    def _forward(self, x: Any) -> tuple[Any, Saved]:
+        raise NotImplementedError
+
+    def backward(self, dy: Any) -> Any:
+        """Return dx for the last `forward`, and leave the parameters' gradients in ``grads``."""
+        if self._saved is None:
+            raise RuntimeError(f"{type(self).__name__}.backward was called before forward")
+        needs = ("x",) if self.mode == "frozen" else ("x", "weight", "bias")
+        dx, dweight, dbias = functional.backward(dy, self._saved, needs=needs)
+        found = {"weight": dweight, "bias": dbias}
+        self.grads = {name: grad for name, grad in found.items() if grad is not None}
+        return dx
+
+    def train(self) -> Self:
+        """Normalize as in training; running statistics, if any, move with every batch."""
+        return self._enter("train")
+
+    def eval(self) -> Self:
+        """Normalize as in evaluation: with the running statistics, if there are any."""
+        return self._enter("eval")
+
+    def freeze(self) -> Self:
+        """Hold statistics and parameters fixed (the paper's BN*): dx still flows, ``grads`` is empty."""
+        return self._enter("frozen")
+
+    def _enter(self, mode: str) -> Self:
+        self.mode = mode
+        return self
+
+    def _state(self) -> dict[str, Array]:
+        """The arrays that the layer owns, under PyTorch's names."""
+        named = {"weight": self.weight, "bias": self.bias}
+        return {name: a for name, a in named.items() if a is not None}
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of the parameters and running statistics, under torch.nn's names."""
+        return {name: a.copy() for name, a in self._state().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a state dict of NumPy arrays (or of PyTorch tensors in main memory).
+
+        Raises
+        ------
+        ValueError
+            Names or shapes differ from this layer's; then nothing is changed.
+        """
+        own = self._state()
+        if set(state) != set(own):
+            raise ValueError(f"state has the names {sorted(state)}; expected {sorted(own)}")
+        given = {name: np.asarray(value) for name, value in state.items()}
+        for name, a in own.items():
+            if given[name].shape != a.shape:
+                raise ShapeError(f"state[{name!r}] has shape {given[name].shape}; expected {a.shape}")
+        for name, a in own.items():
+            setattr(self, name, given[name].astype(a.dtype))
+
+
+def parameter_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return the dtype of a layer's parameters, or raise."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found.name not in DTYPES:
+        hint = " (bfloat16 needs the package ml_dtypes, imported)" if dtype == "bfloat16" else ""
+        raise TypeError(f"dtype is {dtype!r}; expected one of {', '.join(DTYPES)}{hint}")
+    return found
+
+
+def check_channels(x: Any, C: int, channel_axis: int, layer: Layer) -> None:
+    """Raise unless x has the number of channels that the layer was made for."""
+    check_array(x, "x")
+    axis = check_channel_axis(channel_axis, tuple(x.shape), layer.norm)
+    if x.shape[axis] != C:
+        raise ShapeError(
+            f"x has shape {tuple(x.shape)}, so C = {x.shape[axis]}; expected C = {C}, "
+            f"as this {type(layer).__name__} was made"
+        )

@@ -1,0 +1,155 @@
+"""Run laws on a target: Hypothesis looks for a problem that breaks one, and shrinks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, given, settings
+
+from gnref.testing import oracles
+from gnref.testing.coverage import Coverage
+from gnref.testing.problems import Problem
+from gnref.testing.properties import LAWS, Law
+from gnref.testing.snippet import snippet
+from gnref.testing.strategies import problems
+from gnref.testing.targets import Target
+
+SLACK = 0.02  # a worst error below this share of the tolerance says that the tolerance is too wide
+
+
+class LawBroken(AssertionError):
+    """A result that is off by more than the tolerance."""
+
+
+@dataclass
+class Result:
+    """What came of one law on one norm of one target.
+
+    Attributes
+    ----------
+    target, norm, law : str
+        What was tested.
+    status : str
+        "passed", "failed", "skipped" (an oracle is missing), or "empty" (no problem said anything).
+    examples : int
+        Problems that said something about the law.
+    worst : float
+        The worst error in units of the tolerance.
+    exact : bool
+        Whether the law allows no tolerance.
+    reason : str
+        Why it failed or was skipped.
+    counterexample : Problem or None
+        The smallest problem found that breaks the law, and
+    snippet : str
+        the lines of Python that reproduce it.
+    """
+
+    target: str
+    norm: str
+    law: str
+    status: str = "passed"
+    examples: int = 0
+    worst: float = 0.0
+    exact: bool = False
+    reason: str = ""
+    counterexample: Problem | None = None
+    snippet: str = ""
+    coverage: Coverage = field(default_factory=Coverage)
+
+    @property
+    def slack(self) -> bool:
+        """Whether the tolerance was hardly used: then it is too wide to see much."""
+        return self.status == "passed" and 0 < self.worst < SLACK
+
+
+def check_law(
+    law: Law,
+    target: Target,
+    norm: str,
+    *,
+    max_examples: int = 30,
+    seed: int = 0,
+    **options: Any,
+) -> Result:
+    """Test one law on one norm of a target.
+
+    Parameters
+    ----------
+    law : Law
+        From `gnref.testing.properties.LAWS`.
+    target : Target
+        What to test.
+    norm : str
+        One of ``law.norms``.
+    max_examples : int
+        How many problems to draw.
+    seed : int
+        Equal seeds draw equal problems.
+    **options
+        For `gnref.testing.strategies.problems`, over the law's own.
+    """
+    result = Result(target.name, norm, law.name, exact=law.exact)
+    missing = oracles.available().get(law.oracle or "", "ready")
+    if missing != "ready":
+        result.status, result.reason = "skipped", missing
+        return result
+
+    @hypothesis.seed(seed)
+    @settings(
+        max_examples=max_examples,
+        database=None,
+        deadline=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
+    @given(problem=problems(norm, **(law.options | options)))
+    def try_problem(problem: Problem) -> None:
+        result.counterexample = problem
+        ratio = law.check(target, problem)
+        if ratio is None:
+            return
+        if ratio > 1:
+            result.worst = ratio
+            raise LawBroken(f"the error is {ratio:.3g} times the tolerance" if not law.exact else "bits differ")
+        result.examples += 1
+        result.worst = max(result.worst, ratio)
+        result.coverage.note(problem)
+
+    try:
+        try_problem()
+    except Exception as error:
+        result.status = "failed"
+        result.reason = str(error) if isinstance(error, LawBroken) else f"{type(error).__name__}: {error}"
+        assert result.counterexample is not None, "Hypothesis replays the smallest example last"
+        result.snippet = snippet(law, target, result.counterexample)
+        return result
+    result.counterexample = None
+    if result.examples == 0:
+        result.status, result.reason = "empty", "no problem that was drawn says anything about it"
+    return result
+
+
+def plan(norms: Sequence[str]) -> list[tuple[Law, str]]:
+    """List the pairs of law and norm to be tested."""
+    return [(law, norm) for norm in norms for law in LAWS.values() if norm in law.norms]
+
+
+def check(
+    targets: Sequence[Target],
+    norms: Sequence[str],
+    *,
+    max_examples: int = 30,
+    seed: int = 0,
+    on_result: Callable[[Result], None] = lambda result: None,
+) -> Iterator[Result]:
+    """Test every law on every norm of every target, and yield the results as they come."""
+    for target in targets:
+        for law, norm in plan(norms):
+            result = check_law(law, target, norm, max_examples=max_examples, seed=seed)
+            on_result(result)
+            yield result

@@ -1,0 +1,184 @@
+"""Hypothesis strategies for problems: shapes and structure first, then the numbers.
+
+Hypothesis shrinks what was drawn first, first: a counterexample loses axes and elements, then
+absent parameters, then its distribution turns to small integers and its seed to 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+
+from gnref.testing import data
+from gnref.testing.memory import LAYOUTS
+from gnref.testing.problems import CHANNEL_NORMS, Array, Problem
+
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+
+class Range(NamedTuple):
+    """What a dtype can hold without overflow or total loss: offsets in spreads, and scales."""
+
+    offsets: tuple[float, ...]
+    scales: tuple[float, ...]
+
+
+RANGES = {
+    "float64": Range((0.0, 1.0, 1e3, 1e6, 1e9), (1.0, 1e-18, 1e18, 1e-3, 1e3)),
+    "float32": Range((0.0, 1.0, 1e2, 1e4, 1e6), (1.0, 1e-18, 1e18, 1e-3, 1e3)),
+    "bfloat16": Range((0.0, 1.0, 1e2), (1.0, 1e-18, 1e18, 1e-3, 1e3)),
+    "float16": Range((0.0, 1.0, 1e1), (1.0, 1e-1, 1e1)),
+}
+EASY = Range((0.0, 1.0), (1.0,))
+
+
+# (G, K): G groups of K channels. Where G = K, or either is 1, mistakes in the grouping do not show.
+GROUPS = ((1, 1), (2, 3), (3, 2), (1, 3), (3, 1), (2, 2), (2, 4), (4, 3), (3, 5), (5, 2), (2, 7))
+
+
+class Sizes(NamedTuple):
+    """The sizes of a problem's axes."""
+
+    N: int
+    G: int
+    K: int
+    spatial: tuple[int, ...]
+
+
+@st.composite
+def sizes(draw: st.DrawFn, max_elements: int) -> Sizes:
+    """Draw N, G groups of K channels and 0 to 3 spatial axes, with at most so many elements.
+
+    Every draw has its own range, whatever was drawn before, so that one can shrink and leave the
+    others alone; what is too large is cut afterwards.
+    """
+    N, (G, K) = draw(st.integers(1, 4)), draw(st.sampled_from(GROUPS))
+    spatial = draw(st.lists(st.integers(1, 7), max_size=3))
+    longer = draw(st.sampled_from([1, 1, 1, 5, 13, 37]))  # now and then a long set
+    if spatial:
+        spatial[-1] *= longer
+    N = max(1, min(N, max_elements // (G * K)))
+    budget = max_elements // (N * G * K)
+    for i, size in enumerate(spatial):
+        spatial[i] = max(1, min(size, budget))
+        budget //= spatial[i]
+    return Sizes(N, G, K, tuple(spatial))
+
+
+@st.composite
+def problems(
+    draw: st.DrawFn,
+    norm: str,
+    *,
+    max_elements: int = 240,
+    dtypes: Sequence[str] = DTYPES,
+    kinds: Sequence[str] = ("integers", "normal", "heavy_tailed", "normal", "one_hot", "constant"),
+    layouts: Sequence[str] = tuple(LAYOUTS),
+    hard: bool = True,
+    eps: Sequence[float] = (1e-5, 1e-3, 0.5, 0.0),
+    channel_axes: bool = True,
+    affine: bool | None = None,
+) -> Problem:
+    """Draw a problem of a norm.
+
+    Parameters
+    ----------
+    norm : str
+        One of `gnref.testing.problems.NORMS`.
+    max_elements : int
+        The largest size of x.
+    dtypes, kinds, layouts : sequence of str
+        To draw x's dtype, distribution and memory layout from.
+    hard : bool
+        Whether to draw offsets up to 1e6 spreads (float32; 1e9 for float64) and scales from 1e-18 to
+        1e18, eps scaled along; if not, offsets of at most one spread.
+    eps : sequence of float
+        To draw eps from, in units of the squared scale.
+    channel_axes : bool
+        Whether C may stand elsewhere than at axis 1.
+    affine : bool, optional
+        Whether weight and bias are there; by default each may be absent.
+    """
+    size = draw(sizes(max_elements))
+    shape, words = draw(structures(norm, size, channel_axes))
+    dtype = draw(st.sampled_from(list(dtypes)))
+    present = st.sampled_from([False, True, True, True]) if affine is None else st.just(affine)
+    with_weight, with_bias = draw(present), draw(present) and norm != "rms"
+    param_dtype = draw(st.sampled_from([dtype, "float32"])) if dtype in ("float16", "bfloat16") else dtype
+    layout, dy_layout = draw(st.sampled_from(list(layouts))), draw(st.sampled_from(list(layouts)))
+    reach = RANGES[dtype] if hard else EASY
+    offset, scale = draw(st.sampled_from(reach.offsets)), draw(st.sampled_from(reach.scales))
+    eps_in_scale = draw(st.sampled_from(list(eps)))
+    kind, dy_kind = draw(st.sampled_from(list(kinds))), draw(st.sampled_from(["integers", "normal"]))
+    seed = draw(st.integers(0, 2**16))
+    x = (data.values(kind, shape, seed) + offset) * scale
+    params = words.pop("params")
+    if norm == "batch_frozen":
+        words |= statistics(params, seed, offset, scale, param_dtype)
+    return Problem(
+        norm,
+        x=LAYOUTS[layout](x.astype(np_dtype(dtype))),
+        dy=LAYOUTS[dy_layout](random_dy(dy_kind, shape, seed).astype(np_dtype(dtype))),
+        weight=data.nonzero(params, seed).astype(np_dtype(param_dtype)) if with_weight else None,
+        bias=data.values("normal", params, seed + 1).astype(np_dtype(param_dtype)) if with_bias else None,
+        eps=eps_in_scale * scale**2,
+        kind=kind,
+        seed=seed,
+        layout=layout,
+        dy_layout=dy_layout,
+        **words,
+    )
+
+
+@st.composite
+def structures(
+    draw: st.DrawFn, norm: str, size: Sizes, channel_axes: bool
+) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """Arrange the sizes as a norm wants them: x's shape, and the words that go with it."""
+    N, G, K, spatial = size
+    if norm not in CHANNEL_NORMS:
+        shape = (N, G, K, *spatial)
+        ndim = draw(st.integers(1, len(shape)))
+        start = draw(st.integers(0, len(shape) - ndim))
+        shape = shape[start:]
+        return shape, {"normalized_shape": shape[len(shape) - ndim :], "params": shape[len(shape) - ndim :]}
+    if norm == "batch" and N * np.prod(spatial, dtype=int) == 1:
+        N = 2
+    C = G * K
+    axis = draw(st.integers(1, 1 + len(spatial))) if channel_axes else 1
+    shape = (N, *spatial[: axis - 1], C, *spatial[axis - 1 :])
+    if axis != 1 and draw(st.booleans()):
+        axis -= len(shape)  # counted from the end
+    words: dict[str, Any] = {"channel_axis": axis, "params": (C,)}
+    if norm == "group":
+        words["num_groups"] = G
+    if norm == "batch" and draw(st.booleans()):
+        fits = [g for g in range(1, N + 1) if N % g == 0 and g * np.prod(spatial, dtype=int) > 1]
+        words["virtual_batch_size"] = draw(st.sampled_from(fits))
+    return shape, words
+
+
+def statistics(params: tuple[int, ...], seed: int, offset: float, scale: float, dtype: str) -> dict[str, Array]:
+    """Running statistics near those of the data."""
+    mean = (data.values("normal", params, seed + 2) + offset) * scale
+    var = data.nonzero(params, seed + 3) ** 2 * scale**2
+    wide = "float64" if dtype == "float64" else "float32"
+    tiny, huge = np.finfo(wide).tiny, np.finfo(wide).max
+    return {"running_mean": mean.astype(wide), "running_var": np.clip(var, tiny, huge).astype(wide)}
+
+
+def random_dy(kind: str, shape: tuple[int, ...], seed: int) -> Array:
+    """A dy that is not constant: its distribution is x's business no longer."""
+    return data.values(kind, shape, seed + 4)
+
+
+def np_dtype(name: str) -> np.dtype[Any]:
+    """The dtype of a name; bfloat16 is the one of ml_dtypes."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)

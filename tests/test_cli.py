@@ -1,0 +1,101 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from gnref import cli
+
+pytest.importorskip("rich")
+
+
+def test_check_passes_and_writes_json(tmp_path, capsys):
+    file = tmp_path / "results.json"
+    assert cli.main(["check", "--norm", "rms", "--max-examples", "3", "--seed", "4", "--json", str(file)]) == 0
+    found = json.loads(file.read_text())
+    assert found["settings"] == {"max_examples": 3, "seed": 4}
+    assert {row["norm"] for row in found["results"]} == {"rms"}
+    assert " 0 failed" in capsys.readouterr().out
+
+
+def test_check_fails_with_a_counterexample(monkeypatch, capsys):
+    from gnref.testing.targets import Gnref
+
+    backward = Gnref.backward
+    monkeypatch.setattr(
+        Gnref, "backward", lambda *a, **k: backward(*a, **k)._replace(dbias=None)
+    )
+    assert cli.main(["check", "--norm", "instance", "--backend", "reference", "--max-examples", "5"]) == 1
+    shown = capsys.readouterr().out
+    assert "problem = Problem(" in shown
+    assert "FAIL" in shown
+
+
+def test_an_interruption_keeps_what_is_done(monkeypatch, capsys):
+    from gnref.testing import runner
+
+    real, calls = runner.check_law, []
+
+    def interrupted(*args, **words):
+        calls.append(1)
+        if len(calls) > 2:
+            raise KeyboardInterrupt
+        return real(*args, **words)
+
+    monkeypatch.setattr(runner, "check_law", interrupted)
+    assert cli.main(["check", "--norm", "rms", "--max-examples", "2"]) == 130
+    shown = capsys.readouterr().out
+    assert "2 passed" in shown
+    assert "interrupted" in shown
+    calls.extend([1, 1])
+    assert cli.main(["check", "--norm", "rms", "--max-examples", "2"]) == 130
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["check", "--backend", "cuda"], "--backend is 'cuda', which is not ready: "),
+        (["check", "--json", "no/such/folder/x.json"], "--json is 'no/such/folder/x.json'; expected a file"),
+        (["axes", "2", "6", "2", "2", "--groups", "4"], "num_groups is 4, which does not divide C = 6"),
+        (["axes", "2", "6", "2", "2", "--save", "x.pdf"], "x.pdf"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(words, message, capsys):
+    if "--save" in words:
+        pytest.importorskip("matplotlib")
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["axes", "0", "1", "1", "1"], ["check", "--max-examples", "x"], ["check", "--norm", "g"]])
+def test_bad_words_are_refused_by_the_parser(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    assert stop.value.code == 2
+    assert "expected a positive integer" in (error := capsys.readouterr().err) or "invalid choice" in error
+
+
+def test_axes_prints_and_saves_and_overwrites_only_when_told(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    words = ["axes", "2", "6", "2", "2", "--groups", "3", "--save", str(tmp_path / "axes.svg")]
+    assert cli.main(words) == 0
+    assert "GroupNorm, G = 3" in capsys.readouterr().out
+    assert (tmp_path / "axes.svg").read_text().startswith("<?xml")
+    assert cli.main(words) == 2
+    assert "axes.svg" in capsys.readouterr().err
+    assert cli.main([*words, "--overwrite"]) == 0
+
+
+def test_a_missing_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    assert cli.main(["check"]) == 2
+    assert "gnref check needs hypothesis, rich, ml_dtypes, autograd: pip install 'gnref[testing]'" in capsys.readouterr().err
+    assert cli.main(["axes", "1", "1", "1", "1"]) == 2
+    assert "gnref axes needs rich: pip install 'gnref[testing]'" in capsys.readouterr().err
+
+
+def test_the_module_runs():
+    done = subprocess.run([sys.executable, "-m", "gnref.cli", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("gnref 0.")

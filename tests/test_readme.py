@@ -1,0 +1,16 @@
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_example_runs_and_prints_what_it_says(capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+    exec(block, {})
+    assert capsys.readouterr().out.strip() == block.rsplit("# ", 1)[1].strip()
+
+
+def test_what_it_points_to_is_there():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)|(?:src|srcset)=\"([^\"]+)\"", text):
+        assert (ROOT / (target[0] or target[1])).exists(), target

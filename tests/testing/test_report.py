@@ -1,0 +1,65 @@
+import io
+import json
+
+from rich.console import Console
+from textbook import Textbook
+
+from gnref.testing import LAWS, Gnref, Result, check_law
+from gnref.testing.report import cell, show, to_json, verdict
+
+PLAIN = {"channel_axes": False, "layouts": ("plain",)}
+
+
+def results():
+    names = ("y equals plain loops", "inputs are unchanged", "<dx,xhat> = eps rstd^3 <w dy,xhat>")
+    good = [check_law(LAWS[name], Gnref("reference"), "group", max_examples=5) for name in names]
+    bad = check_law(LAWS["dx sums to 0 over a set"], Textbook("dx is 0"), "group", max_examples=5, **PLAIN)
+    skipped = Result("gnref:reference", "group", "y equals torch", "skipped", reason="torch is not installed")
+    wrong = check_law(LAWS["f(x)[i] = f(x[i:i+1])"], Textbook("mean term forgotten"), "group", max_examples=5)
+    return [*good, bad, skipped, wrong]
+
+
+def text(rows):
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    show(console, rows)
+    return console.file.getvalue()
+
+
+def test_the_table_says_it_all():
+    shown = text(results())
+    assert "y equals plain loops" in shown
+    assert "share of the examples with" in shown
+    assert "skipped: y equals torch: torch is not installed" in shown
+    assert shown.rstrip().splitlines()[-1] == verdict(results())
+
+
+def test_brackets_in_a_law_are_not_markup():
+    row = check_law(LAWS["f(x)[i] = f(x[i:i+1])"], Gnref("reference"), "group", max_examples=3)
+    assert "f(x)[i] = f(x[i:i+1])" in text([row])
+
+
+def test_a_failure_shows_its_program():
+    law = LAWS["gradients equal exact fractions"]
+    row = check_law(law, Textbook("dx is 0"), "group", max_examples=30, **PLAIN)
+    shown = text([row])
+    assert "FAIL" in shown
+    assert "problem = Problem(" in shown
+    assert "0 passed, 1 failed, 0 skipped" in shown
+
+
+def test_cells():
+    assert cell(None) == "[dim]-[/]"
+    assert cell(Result("t", "batch", "l", "empty")) == "[yellow]none[/]"
+    assert cell(Result("t", "batch", "l", "skipped")) == "[yellow]skip[/]"
+    assert cell(Result("t", "batch", "l", worst=0.5)) == "0.50"
+    assert "~" in cell(Result("t", "batch", "l", worst=0.01)), "a slack tolerance is flagged"
+    assert "=" in cell(Result("t", "batch", "l"))
+
+
+def test_json():
+    found = json.loads(to_json(results(), {"seed": 0}))
+    assert found["settings"] == {"seed": 0}
+    assert [row["status"] for row in found["results"]].count("skipped") == 1
+    assert found["results"][0]["worst_error_in_tolerances"] > 0
+    assert found["results"][1]["exact"] is True
+    assert set(found["coverage"]) == {"group"}

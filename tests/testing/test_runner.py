@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from textbook import Textbook
+
+from gnref.testing import LAWS, Gnref, check_law
+from gnref.testing.coverage import FEATURES, Coverage
+from gnref.testing.properties.law import identical, worst
+from gnref.testing.runner import check, plan
+from gnref.testing.snippet import array_literal, snippet
+
+PLAIN = {"channel_axes": False, "layouts": ("plain",), "kinds": ("integers", "normal")}
+
+
+class Raises(Gnref):
+    """A target that fails in its own way."""
+
+    def forward(self, problem, **options):
+        if problem.shape[0] > 1:
+            raise ZeroDivisionError("N > 1")
+        return super().forward(problem, **options)
+
+
+def test_a_failure_is_shrunk_and_reproduces():
+    law = LAWS["dx sums to 0 over a set"]
+    result = check_law(law, Textbook("mean term forgotten"), "group", max_examples=50, **PLAIN)
+    assert result.status == "failed"
+    assert "times the tolerance" in result.reason
+    problem = result.counterexample
+    assert problem.x.size <= 2
+    assert set(problem.x.ravel()) <= set(range(-8, 9))
+    assert law.check(Textbook("mean term forgotten"), problem) > 1
+    assert law.check(Gnref("reference"), problem) <= 1
+
+
+def test_the_snippet_runs_and_shows_the_failure(capsys):
+    law, target = LAWS["f(x)[i] = f(x[i:i+1])"], Raises("reference")
+    result = check_law(law, target, "group", max_examples=50)
+    assert result.reason == "ZeroDivisionError: N > 1"
+    namespace = {}
+    exec(result.snippet, namespace)
+    assert capsys.readouterr().out == "0.0\n", "the honest backend keeps the law"
+    again, problem = namespace["problem"], result.counterexample
+    assert np.array_equal(again.x, problem.x)
+    assert again.x.strides == problem.x.strides
+    with pytest.raises(ZeroDivisionError):
+        law.check(target, again)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_array_literals_read_back_bit_for_bit(dtype):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    a = np.array([[0.1, -np.inf], [np.nan, 1e4]]).astype(getattr(ml_dtypes, dtype, dtype))
+    names = {"np": np, "bfloat16": ml_dtypes.bfloat16}
+    assert eval(array_literal(a), names).tobytes() == a.tobytes()
+
+
+def test_a_target_that_cannot_be_written_down_is_named():
+    text = snippet(LAWS["inputs are unchanged"], Textbook(), problem_of("bfloat16"))
+    assert "target = ...  # textbook with None" in text
+    assert "from ml_dtypes import bfloat16" in text
+    assert "x=LAYOUTS['every_second'](np.array(" in text
+
+
+def problem_of(dtype):
+    from gnref.testing import LAYOUTS, Problem
+    from gnref.testing.strategies import np_dtype
+
+    x = LAYOUTS["every_second"](np.ones((2, 4, 3)).astype(np_dtype(dtype)))
+    return Problem("group", x, x, num_groups=2, layout="every_second")
+
+
+def test_equal_seeds_draw_equal_problems():
+    law = LAWS["y equals plain loops"]
+    one, same, other = (check_law(law, Gnref("reference"), "group", seed=seed) for seed in (5, 5, 6))
+    assert one.worst == same.worst
+    assert one.coverage == same.coverage
+    assert one.worst != other.worst
+
+
+def test_check_yields_one_result_per_law_and_norm():
+    results = list(check([Gnref("reference")], ["rms"], max_examples=3))
+    assert [(r.law, r.norm) for r in results] == [(law.name, norm) for law, norm in plan(["rms"])]
+    assert {r.status for r in results} <= {"passed", "skipped"}
+
+
+def test_a_law_that_no_problem_touches_is_no_pass():
+    law = LAWS["f(x)[i] = f(x[i:i+1])"]
+    silent = type(law)("silent", lambda target, problem: None)
+    assert check_law(silent, Gnref("reference"), "batch", max_examples=3).status == "empty"
+
+
+def test_a_missing_oracle_is_a_skip(monkeypatch):
+    monkeypatch.setattr("gnref.testing.oracles.find_spec", lambda name: None)
+    result = check_law(LAWS["y equals torch"], Gnref("reference"), "batch", max_examples=3)
+    assert result.status == "skipped"
+    assert "torch is not installed" in result.reason
+
+
+def test_worst_and_identical():
+    assert worst((np.array([1.0, -3.0]), np.array([2.0, 2.0])), (np.zeros(0), np.zeros(0))) == 1.5
+    assert worst((np.array([np.nan]), 1.0)) == np.inf
+    assert worst((np.array([0.0]), 0.0)) == 0
+    assert identical((np.array([0.0, np.nan]), np.array([-0.0, np.nan]))) == 0
+    assert identical((np.ones(2), np.ones(2, "f4"))) == np.inf
+    assert identical((None, None)) == 0
+    assert identical((None, np.ones(2))) == np.inf
+
+
+def test_coverage_counts():
+    one, two = Coverage(), Coverage()
+    one.note(problem_of("float32"))
+    two.add(one)
+    two.add(one)
+    assert two.asked["weight varies inside a set"] == 2
+    assert two.shares()["weight varies inside a set"] == 0.0
+    assert set(two.shares()) == set(FEATURES)
+    assert Coverage().shares()["dx far from 0"] is None
