@@ -22,7 +22,7 @@ help:
 	@echo "make check    property-test every norm, forward and backward (ARGS=... as of gnref check)"
 	@echo "make test     run the tests (TORCH=torch==2.13.0, JAX=jax: with these; ARGS=... as of pytest)"
 	@echo "make lint     ruff and mypy"
-	@echo "make figures  draw the README's figure"
+	@echo "make figures  draw the README's figures"
 	@echo "make clean    remove .venv, caches and build output"
 
 check: $(VENV)/.testing
@@ -37,8 +37,7 @@ lint: $(VENV)/.dev
 	@$(BIN)/mypy
 
 figures: $(VENV)/.dev
-	@mkdir -p docs
-	@$(BIN)/gnref axes 4 6 4 4 --groups 2 --save docs/axes.svg --overwrite
+	@$(BIN)/python tools/make_figures.py
 
 clean:
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -42,7 +42,8 @@ def check_array(a: Any, name: str, like: Any = None) -> None:
     found = library(a)
     if found is None:
         raise TypeError(
-            f"{name} is a {type(a).__module__}.{type(a).__qualname__}; expected an array of {', '.join(DTYPES)}"
+            f"{name} is a {type(a).__module__}.{type(a).__qualname__}; "
+            f"expected an array of {', '.join(DTYPES)}"
         )
     if dtype_name(a.dtype) not in DTYPES:
         raise TypeError(f"{name} has dtype {dtype_name(a.dtype)}; expected one of {', '.join(DTYPES)}")
@@ -122,7 +123,7 @@ def _overlap(a: Any, b: Any) -> bool:
     """Whether two arrays of one library share memory, as far as the library can tell."""
     if isinstance(a, np.ndarray):
         try:
-            return bool(np.shares_memory(a, b, max_work=10_000))
+            return bool(np.shares_memory(a, b, max_work=10_000))  # type: ignore[arg-type]
         except np.exceptions.TooHardError:
             return True
     if array_api_compat.is_torch_array(a):

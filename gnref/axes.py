@@ -197,9 +197,7 @@ def _trailing_view(norm: str, shape: Shape, strides: Shape, ndim: int) -> View:
     """View of layer and rms: leading axes are outer, trailing ones are pooled and weighted."""
     answers = NORMS[norm].answers
     lead = len(shape) - ndim
-    axes = [
-        _Axis(shape[i], strides[i], answers["N" if i < lead else "D"]) for i in range(len(shape))
-    ]
+    axes = [_Axis(shape[i], strides[i], answers["N" if i < lead else "D"]) for i in range(len(shape))]
     return _build(norm, shape, axes, shape[:lead], shape[lead:])
 
 

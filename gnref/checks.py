@@ -97,7 +97,7 @@ def check_momentum(momentum: Any) -> float | None:
         return None
     if isinstance(momentum, bool) or not isinstance(momentum, Real):
         raise TypeError(f"momentum is {momentum!r}; expected a number from 0 to 1, or None")
-    if not 0 <= momentum <= 1:
+    if not 0 <= float(momentum) <= 1:
         raise ValueError(f"momentum is {momentum!r}; expected a number from 0 to 1, or None")
     return float(momentum)
 
@@ -114,6 +114,6 @@ def check_eps(eps: Any) -> float:
     """Return eps as a float, or raise unless it is a finite number >= 0."""
     if isinstance(eps, bool) or not isinstance(eps, Real):
         raise TypeError(f"eps is {eps!r}; expected a number >= 0")
-    if not isfinite(eps) or eps < 0:
+    if not isfinite(eps) or float(eps) < 0:
         raise ValueError(f"eps is {eps!r}; expected a finite number >= 0")
     return float(eps)

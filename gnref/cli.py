@@ -76,9 +76,7 @@ def require(command: str, extra: str, *packages: str) -> None:
     """Raise one sentence that says which extra a command lacks."""
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
-        raise MissingExtraError(
-            f"{command} needs {', '.join(missing)}: pip install 'gnref[{extra}]'"
-        )
+        raise MissingExtraError(f"{command} needs {', '.join(missing)}: pip install 'gnref[{extra}]'")
 
 
 def run_check(arguments: argparse.Namespace) -> int:
@@ -91,15 +89,18 @@ def run_check(arguments: argparse.Namespace) -> int:
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
         raise ValueError(f"--json is {str(arguments.json)!r}; expected a file in a folder that exists")
     console = Console()
-    results = _check_with_progress(console, arguments)
+    results, interrupted = _check_with_progress(console, arguments)
     show(console, results)
     if arguments.json is not None:
         settings = {"max_examples": arguments.max_examples, "seed": arguments.seed}
         arguments.json.write_text(to_json(results, settings) + "\n", encoding="utf-8")
+    if interrupted:
+        console.print("interrupted: the tables show what was done until then")
+        return 130
     return 1 if any(r.status in ("failed", "empty") for r in results) else 0
 
 
-def _check_with_progress(console: Any, arguments: argparse.Namespace) -> list[Any]:
+def _check_with_progress(console: Any, arguments: argparse.Namespace) -> tuple[list[Any], bool]:
     """Run the laws behind a progress bar; an interruption keeps what is done."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -126,10 +127,8 @@ def _check_with_progress(console: Any, arguments: argparse.Namespace) -> list[An
                 results.append(result)
                 progress.update(task, advance=1, description=f"{result.target} {result.norm}")
         except KeyboardInterrupt:
-            console.print("interrupted: this is what was done until then")
-            if not results:
-                raise
-    return results
+            return results, True
+    return results, False
 
 
 def run_axes(arguments: argparse.Namespace) -> int:

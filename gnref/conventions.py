@@ -29,7 +29,9 @@ CONVENTIONS = {
     ),
     "PyTorch": Convention(1e-5, 1e-5, "unbiased", 0.1, "new", "momentum=None: cumulative average"),
     "Keras": Convention(1e-3, 1e-3, "biased", 0.99, "old", "Keras 3; channels last by default"),
-    "Flax": Convention(1e-5, 1e-6, "biased", 0.99, "old", "variance by E[x^2] - E[x]^2 unless told otherwise"),
+    "Flax": Convention(
+        1e-5, 1e-6, "biased", 0.99, "old", "variance by E[x^2] - E[x]^2 unless told otherwise"
+    ),
     "ONNX": Convention(1e-5, 1e-5, "biased", 0.9, "old", "BatchNormalization since opset 15"),
     "TensorFlow": Convention(
         1e-3, None, "unbiased", 1.0, "new", "tf.nn.fused_batch_norm; the factor is exponential_avg_factor"

@@ -89,8 +89,8 @@ def forward(
     x5, weight5, bias5 = fold(v, x, weight, bias)
     with quiet():
         y5, mean, var, rstd = kernels(name).forward(x5, weight5, bias5, eps, v.center)
-    statistics = unfold_stats(v, mean, var, rstd)
-    return finish(v, y5, x, out), Saved(norm, x, weight, bias, eps, *statistics, v, name)
+    mean, var, rstd = (unfold_stat(v, stat) for stat in (mean, var, rstd))
+    return finish(v, y5, x, out), Saved(norm, x, weight, bias, eps, mean, var, rstd, v, name)
 
 
 def forward_frozen(
@@ -120,7 +120,7 @@ def forward_frozen(
     x5, weight5, bias5 = fold(v, x, weight, bias)
     with quiet():
         rstd = reciprocal_std(var, eps)
-        y5 = kernels(name).apply(x5, *fold_stats(v, mean, rstd), weight5, bias5)
+        y5 = kernels(name).apply(x5, fold_stat(v, mean), fold_stat(v, rstd), weight5, bias5)
     saved = Saved("batch_frozen", x, weight, bias, eps, mean, var, rstd, v, name)
     return finish(v, y5, x, out), saved
 
@@ -139,7 +139,7 @@ def backward(
     run = kernels(saved.backend)
     x5, weight5, _ = fold(v, x, weight, None)
     dy5 = v.x.fold(namespace(x), dy)
-    mean, rstd = fold_stats(v, saved.mean, saved.rstd)
+    mean, rstd = fold_stat(v, saved.mean), fold_stat(v, saved.rstd)
     with quiet():
         if saved.norm == "batch_frozen":
             dx5, dweight, dbias = run.backward_given(dy5, x5, mean, rstd, weight5)
@@ -163,14 +163,14 @@ def fold(
     return v.x.fold(xp, x), *params
 
 
-def fold_stats(v: View, *stats: Array | None) -> tuple[Array | None, ...]:
-    """Statistics as (O, A)."""
-    return tuple(None if s is None else v.stats.fold(namespace(s), s) for s in stats)
+def fold_stat(v: View, stat: Array | None) -> Array | None:
+    """A statistic as (O, A)."""
+    return None if stat is None else v.stats.fold(namespace(stat), stat)
 
 
-def unfold_stats(v: View, *stats: Array | None) -> tuple[Array | None, ...]:
-    """Statistics as the user sees them."""
-    return tuple(None if s is None else v.stats.unfold(namespace(s), s) for s in stats)
+def unfold_stat(v: View, stat: Array | None) -> Array | None:
+    """A statistic as the user sees it."""
+    return None if stat is None else v.stats.unfold(namespace(stat), stat)
 
 
 def finish(v: View, a5: Array, x: Array, out: Array | None) -> Array:

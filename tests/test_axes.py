@@ -81,7 +81,12 @@ def test_unit_axes_with_absurd_strides_change_nothing():
 @pytest.mark.parametrize(
     ("norm", "shape", "options", "message"),
     [
-        ("group", (2, 6, 3), {"num_groups": 4}, "num_groups is 4, which does not divide C = 6; .* 1, 2, 3, 6"),
+        (
+            "group",
+            (2, 6, 3),
+            {"num_groups": 4},
+            "num_groups is 4, which does not divide C = 6; .* 1, 2, 3, 6",
+        ),
         ("group", (2, 6, 3), {"num_groups": 0}, "num_groups is 0; expected a positive integer"),
         ("group", (2, 6, 3), {"num_groups": -2}, "num_groups is -2; expected a positive integer"),
         ("group", (2, 6, 3), {"num_groups": 2.0}, "num_groups is 2.0; expected a positive integer"),

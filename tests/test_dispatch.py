@@ -25,7 +25,9 @@ def test_a_missing_package_is_named(monkeypatch):
     found = {"gnref.kernels.cpu": True, "numba": None}
     monkeypatch.setattr(dispatch, "find_spec", lambda name: found.get(name))
     assert gnref.backends()["cpu"] == "numba is not installed: pip install numba"
-    with pytest.raises(gnref.BackendError, match="backend is 'cpu', which is not ready: .* pip install numba"):
+    with pytest.raises(
+        gnref.BackendError, match=r"backend is 'cpu', which is not ready: .* pip install numba"
+    ):
         gnref.group_norm(X, 2, backend="cpu")
 
 

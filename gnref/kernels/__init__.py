@@ -23,9 +23,7 @@ class Kernels(Protocol):
         """Return y5, mean, var, rstd. var itself, since 1/rstd^2 - eps loses a small one."""
 
     @staticmethod
-    def apply(
-        x5: Array, mean: Array, rstd: Array, weight: Array | None, bias: Array | None
-    ) -> Array:
+    def apply(x5: Array, mean: Array, rstd: Array, weight: Array | None, bias: Array | None) -> Array:
         """Return y5 for statistics that are given (eval, frozen, synchronized)."""
 
     @staticmethod

@@ -39,9 +39,7 @@ def forward(
     return narrow(y, x5), mean, per_set(var / s / s), per_set(rstd * s)
 
 
-def apply(
-    x5: Array, mean: Array, rstd: Array, weight: Array | None, bias: Array | None
-) -> Array:
+def apply(x5: Array, mean: Array, rstd: Array, weight: Array | None, bias: Array | None) -> Array:
     """Normalize with statistics that are given: y = (x - mean) * rstd * weight + bias."""
     xhat = (widen(x5) - spread(mean)) * spread(rstd)  #   (O, P, A, B, S)
     return narrow(affine(xhat, weight, bias), x5)  #      (O, P, A, B, S)

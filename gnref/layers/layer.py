@@ -108,6 +108,7 @@ class Layer:
 
 def parameter_dtype(dtype: Any) -> np.dtype[Any]:
     """Return the dtype of a layer's parameters, or raise."""
+    found: np.dtype[Any] | None
     try:
         found = np.dtype(dtype)
     except TypeError:

@@ -50,7 +50,8 @@ class _Tracking(Layer):
     def _enter(self, mode: str) -> Self:
         if MODES[self.norm][mode, self.track_running_stats].source == "error":
             raise ValueError(
-                "track_running_stats is False; expected True, since a frozen BatchNorm is its running statistics"
+                "track_running_stats is False; expected True, "
+                "since a frozen BatchNorm is its running statistics"
             )
         return super()._enter(mode)
 
@@ -71,7 +72,7 @@ class _Tracking(Layer):
         """Move the running statistics towards a batch's; stay where it has no unbiased variance."""
         n = saved.view.set_size
         assert self.running_mean is not None and self.running_var is not None
-        assert self.num_batches_tracked is not None
+        assert self.num_batches_tracked is not None and saved.mean is not None
         if n < 2 or 0 in saved.x.shape:
             return
         # PyTorch's InstanceNorm never counts; here it does where the count is used.

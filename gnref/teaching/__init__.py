@@ -1,0 +1,1 @@
+"""What only readers and teachers need: pictures of the axes."""

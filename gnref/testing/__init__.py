@@ -11,4 +11,15 @@ from gnref.testing.runner import Result, check, check_law
 from gnref.testing.targets import Gnref, Target
 from gnref.testing.tolerances import tolerance
 
-__all__ = ["LAWS", "LAYOUTS", "Gnref", "Law", "Problem", "Result", "Target", "check", "check_law", "tolerance"]
+__all__ = [
+    "LAWS",
+    "LAYOUTS",
+    "Gnref",
+    "Law",
+    "Problem",
+    "Result",
+    "Target",
+    "check",
+    "check_law",
+    "tolerance",
+]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gnref.testing.members import param_ids, set_ids
+from gnref.testing.members import param_ids, set_ids, set_means, set_sizes
 from gnref.testing.problems import Problem
 from gnref.testing.tolerances import terms
 
@@ -33,22 +33,16 @@ def weight_varies(problem: Problem) -> bool | None:
 
 def odd_length(problem: Problem) -> bool | None:
     """m is not a power of two: padding and masks of a kernel are in use."""
-    m = int(np.bincount(set_ids(problem).ravel()).max())
+    m = int(set_sizes(problem).max())
     return m & (m - 1) != 0
 
 
 def dx_tells(problem: Problem) -> bool | None:
     """dx is far from 0: more than a tenth of its terms somewhere (with dy = 1 and weight = 1 it is 0)."""
     t = terms(problem)
-    sets = set_ids(problem).ravel()
-    m = np.bincount(sets)
-
-    def mean(a: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-        return (np.bincount(sets, weights=a.ravel()) / m)[sets].reshape(problem.shape)
-
     own = problem.norm != "batch_frozen"
-    via_mean = mean(t.signed_g) if own and problem.norm != "rms" else 0.0
-    via_var = t.signed_xhat * mean(t.signed_g * t.signed_xhat) if own else 0.0
+    via_mean = set_means(problem, t.signed_g) if own and problem.norm != "rms" else 0.0
+    via_var = t.signed_xhat * set_means(problem, t.signed_g * t.signed_xhat) if own else 0.0
     size = t.g + t.mean_g + t.xhat * t.mean_g_xhat
     return bool((np.abs(t.signed_g - via_mean - via_var) > 0.1 * size).any())
 

@@ -51,7 +51,9 @@ def read_only(a: Array) -> Array:
 def odd_unit_strides(a: Array) -> Array:
     """Absurd strides on the axes of size 1, which mean nothing and must do nothing."""
     a = plain(a)
-    strides = [s if size != 1 else 8 * (i + 1) for i, (s, size) in enumerate(zip(a.strides, a.shape, strict=True))]
+    strides = [
+        s if size != 1 else 8 * (i + 1) for i, (s, size) in enumerate(zip(a.strides, a.shape, strict=True))
+    ]
     return np.lib.stride_tricks.as_strided(a, a.shape, strides, writeable=False)
 
 

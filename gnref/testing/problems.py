@@ -71,7 +71,7 @@ class Problem:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of x."""
-        return self.x.shape
+        return tuple(self.x.shape)
 
     @property
     def function(self) -> str:
@@ -81,13 +81,15 @@ class Problem:
     @property
     def positional(self) -> dict[str, Any]:
         """The positional arguments of that function, in order."""
-        between = {
+        between: dict[str, dict[str, Any]] = {
             "group": {"num_groups": self.num_groups},
             "layer": {"normalized_shape": self.normalized_shape},
             "rms": {"normalized_shape": self.normalized_shape},
             "batch_frozen": {"running_mean": self.running_mean, "running_var": self.running_var},
         }
-        params = {"weight": self.weight} | ({} if self.norm == "rms" else {"bias": self.bias})
+        params: dict[str, Any] = {"weight": self.weight}
+        if self.norm != "rms":
+            params["bias"] = self.bias
         return {"x": self.x} | between.get(self.norm, {}) | params
 
     @property

@@ -13,6 +13,7 @@ from rich.table import Table
 
 import gnref
 from gnref.testing.coverage import FEATURES, Coverage
+from gnref.testing.properties import LAWS
 from gnref.testing.runner import SLACK, Result
 
 LEGEND = (
@@ -45,7 +46,7 @@ def table(results: Sequence[Result], target: str) -> Table:
     for norm in norms:
         made.add_column(HEADINGS.get(norm, norm), justify="right", no_wrap=True)
     made.add_column("examples", justify="right")
-    for law in dict.fromkeys(r.law for r in own):
+    for law in (name for name in LAWS if any(r.law == name for r in own)):
         row = [by_place.get((law, norm)) for norm in norms]
         count = sum(r.examples for r in row if r is not None)
         made.add_row(escape(law), *(cell(r) for r in row), str(count))
@@ -60,7 +61,9 @@ def coverage_table(results: Sequence[Result]) -> Table:
         made.add_column(feature, justify="right")
     for norm in dict.fromkeys(r.norm for r in results):
         shares = total_coverage([r for r in results if r.norm == norm]).shares().values()
-        made.add_row(HEADINGS.get(norm, norm), *("-" if share is None else f"{share:.0%}" for share in shares))
+        made.add_row(
+            HEADINGS.get(norm, norm), *("-" if share is None else f"{share:.0%}" for share in shares)
+        )
     return made
 
 
@@ -90,10 +93,15 @@ def show(console: Console, results: Sequence[Result]) -> None:
 
 def verdict(results: Sequence[Result]) -> str:
     """One line: how many laws passed, failed and were skipped."""
-    count = {status: sum(r.status == status for r in results) for status in ("passed", "failed", "skipped", "empty")}
+    count = {
+        status: sum(r.status == status for r in results)
+        for status in ("passed", "failed", "skipped", "empty")
+    }
     examples = sum(r.examples for r in results)
     line = f"{count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped"
-    return line + (f", {count['empty']} without examples" if count["empty"] else "") + f" ({examples} examples)"
+    return (
+        line + (f", {count['empty']} without examples" if count["empty"] else "") + f" ({examples} examples)"
+    )
 
 
 def to_json(results: Sequence[Result], settings: dict[str, Any]) -> str:

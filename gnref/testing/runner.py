@@ -20,7 +20,7 @@ from gnref.testing.targets import Target
 SLACK = 0.02  # a worst error below this share of the tolerance says that the tolerance is too wide
 
 
-class LawBroken(AssertionError):
+class LawError(AssertionError):
     """A result that is off by more than the tolerance."""
 
 
@@ -115,7 +115,9 @@ def check_law(
             return
         if ratio > 1:
             result.worst = ratio
-            raise LawBroken(f"the error is {ratio:.3g} times the tolerance" if not law.exact else "bits differ")
+            raise LawError(
+                f"the error is {ratio:.3g} times the tolerance" if not law.exact else "bits differ"
+            )
         result.examples += 1
         result.worst = max(result.worst, ratio)
         result.coverage.note(problem)
@@ -124,7 +126,7 @@ def check_law(
         try_problem()
     except Exception as error:
         result.status = "failed"
-        result.reason = str(error) if isinstance(error, LawBroken) else f"{type(error).__name__}: {error}"
+        result.reason = str(error) if isinstance(error, LawError) else f"{type(error).__name__}: {error}"
         assert result.counterexample is not None, "Hypothesis replays the smallest example last"
         result.snippet = snippet(law, target, result.counterexample)
         return result

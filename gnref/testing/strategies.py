@@ -161,7 +161,9 @@ def structures(
     return shape, words
 
 
-def statistics(params: tuple[int, ...], seed: int, offset: float, scale: float, dtype: str) -> dict[str, Array]:
+def statistics(
+    params: tuple[int, ...], seed: int, offset: float, scale: float, dtype: str
+) -> dict[str, Array]:
     """Running statistics near those of the data."""
     mean = (data.values("normal", params, seed + 2) + offset) * scale
     var = data.nonzero(params, seed + 3) ** 2 * scale**2
@@ -180,5 +182,6 @@ def np_dtype(name: str) -> np.dtype[Any]:
     if name == "bfloat16":
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
+        found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return found
     return np.dtype(name)

@@ -20,11 +20,12 @@ in the last place of |weight xhat| + |bias|, gradients within the float32 bound 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from gnref.testing.members import param_ids, set_ids
+from gnref.testing.members import param_ids, set_ids, set_means, set_sizes
 from gnref.testing.problems import Array, Problem
 
 # bits of the significand, the leading one included, and the exponent of the smallest subnormal
@@ -42,7 +43,8 @@ def spacing(a: Array, dtype: Any) -> Array:
     bits, smallest = FORMATS[np.dtype(dtype).name]
     _, exponent = np.frexp(a)
     exponent = np.where(a == 0, smallest, exponent)
-    return np.ldexp(1.0, np.maximum(exponent - bits, smallest))
+    units: Array = np.ldexp(1.0, np.maximum(exponent - bits, smallest))
+    return units
 
 
 @dataclass(frozen=True)
@@ -63,24 +65,24 @@ class Terms:
     signed_g: Array  # weight dy
 
 
+@lru_cache(maxsize=32)
 def terms(problem: Problem) -> Terms:
     """Measure a problem; good to a few digits, which is all that a tolerance needs."""
-    shape, sets, owner = problem.shape, set_ids(problem), param_ids(problem)
+    shape, owner = problem.shape, param_ids(problem)
     x = problem.x.astype(np.float64)
-    count = np.maximum(np.bincount(sets.ravel()), 1)
-
-    def mean(t: Array) -> Array:
-        return (np.bincount(sets.ravel(), weights=t.ravel()) / count)[sets].reshape(shape)
-
     center, d = np.zeros(shape), x
     if problem.running_mean is not None:
         center = problem.running_mean.astype(np.float64)[owner]
         d = x - center
     elif problem.norm != "rms":
-        center = mean(x)
+        center = set_means(problem, x)
         d = x - center
-        d = d - mean(d)  # what the rounded mean left
-    var = mean(d * d) if problem.running_var is None else problem.running_var.astype(np.float64)[owner]
+        d = d - set_means(problem, d)  # what the rounded mean left
+    var = (
+        set_means(problem, d * d)
+        if problem.running_var is None
+        else problem.running_var.astype(np.float64)[owner]
+    )
     total = var + problem.eps
     rstd = np.where(total > 0, 1 / np.sqrt(np.where(total > 0, total, 1.0)), 0.0)
     weight = np.ones(shape) if problem.weight is None else problem.weight.astype(float).ravel()[owner]
@@ -95,10 +97,10 @@ def terms(problem: Problem) -> Terms:
         weight=np.abs(weight),
         bias=np.abs(bias),
         g=g,
-        mean_g=mean(g) * (own and problem.norm != "rms"),
-        mean_g_xhat=mean(g * xhat) * own,
+        mean_g=set_means(problem, g) * (own and problem.norm != "rms"),
+        mean_g_xhat=set_means(problem, g * xhat) * own,
         offset=np.abs(center) * rstd,
-        length=count[sets].astype(float),
+        length=set_sizes(problem)[set_ids(problem)].astype(float),
         signed_xhat=signed_xhat,
         signed_g=signed_g,
     )
@@ -153,11 +155,11 @@ def _scales(problem: Problem, t: Terms) -> tuple[Array, Array, Array, Array]:
 def oracle_error(t: Terms) -> Array:
     """Relative error of an oracle that computes in float64, per element.
 
-    Its mean is rounded to float64, so x - mean is off by u |mean|, which is u times the offset in
-    spreads; and its sums over m elements may be running sums, whose rounding errors, of random
-    sign, add up to about sqrt(m) u.
+    Its sums over m elements may be running sums. Where rounding errors have random signs, they add
+    up to about sqrt(m) u; but those of equal numbers, such as a constant set's, may all have one
+    sign, and m/2 u is what the mean may be off by. Its error in spreads is that times the offset.
     """
-    return 2.0**-53 * (8 + np.sqrt(t.length) + 4 * t.offset)
+    return 2.0**-53 * (8 + np.sqrt(t.length) + (4 + t.length / 2) * t.offset)
 
 
 def _underflow(dtype: Any) -> float:
@@ -169,7 +171,7 @@ def _of_param(problem: Problem, param: Array | None, errors: Array, sizes: Array
     """Sum errors over all that shares a parameter; add the rounding to its dtype if that is narrower."""
     owner = param_ids(problem).ravel()
     count = int(owner.max()) + 1 if owner.size else 0
-    total = np.bincount(owner, weights=errors.ravel(), minlength=count)
+    total: Array = np.bincount(owner, weights=errors.ravel(), minlength=count)
     if param is None:
         return total
     size = np.bincount(owner, weights=sizes.ravel(), minlength=count)

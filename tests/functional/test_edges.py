@@ -77,7 +77,9 @@ def test_eps_0_on_a_constant_set(norm):
 
 
 def test_frozen_with_no_variance_and_no_eps():
-    y = gnref.batch_norm_frozen(np.ones((1, 2)), np.zeros(2), np.zeros(2), np.ones(2), np.array([3.0, 4.0]), eps=0.0)
+    y = gnref.batch_norm_frozen(
+        np.ones((1, 2)), np.zeros(2), np.zeros(2), np.ones(2), np.array([3.0, 4.0]), eps=0.0
+    )
     assert y.tolist() == [[3.0, 4.0]]
 
 
@@ -100,7 +102,9 @@ def test_normalized_shape_may_be_all_of_x():
     ],
 )
 def test_shapes_of_the_saved_statistics(norm, words, shape):
-    _, saved, _ = run(norm, RNG.standard_normal((6, 4, 3)).astype("f4"), W.astype("f4"), B.astype("f4"), **words)
+    _, saved, _ = run(
+        norm, RNG.standard_normal((6, 4, 3)).astype("f4"), W.astype("f4"), B.astype("f4"), **words
+    )
     assert saved.var.shape == saved.rstd.shape == shape
     assert saved.var.dtype == saved.rstd.dtype == np.float64
     assert saved.mean is None if norm == "rms" else saved.mean.shape == shape
@@ -111,7 +115,8 @@ def test_channel_axes(axis):
     x = RNG.standard_normal((2, 4, 3, 5))
     moved = np.moveaxis(x, 1, axis)
     np.testing.assert_allclose(
-        np.moveaxis(gnref.group_norm(moved, 2, W, B, channel_axis=axis), axis, 1), gnref.group_norm(x, 2, W, B)
+        np.moveaxis(gnref.group_norm(moved, 2, W, B, channel_axis=axis), axis, 1),
+        gnref.group_norm(x, 2, W, B),
     )
 
 
@@ -135,7 +140,7 @@ def test_16_bit_x_with_float32_weights():
 def test_a_memmap_gives_an_array(tmp_path):
     x = np.memmap(tmp_path / "x", dtype=np.float32, mode="w+", shape=(2, 4, 3))
     x[...] = RNG.standard_normal(x.shape)
-    y, saved, (dx, _, _) = run("group", x, W.astype("f4"), B.astype("f4"))
+    y, _, _ = run("group", x, W.astype("f4"), B.astype("f4"))
     assert type(y) is np.ndarray
     assert np.array_equal(y, gnref.group_norm(np.array(x), 2, W.astype("f4"), B.astype("f4")))
 

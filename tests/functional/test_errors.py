@@ -58,7 +58,9 @@ def test_parameters(norm, name):
     if (norm, name) == ("rms", "bias"):
         return
     fits = SHAPES.get(norm, (4,))
-    message = rf"{name} has shape \(3,\); expected {fits}, .* \(x has shape".replace("(4", r"\(4").replace("),", r"\),")
+    message = rf"{name} has shape \(3,\); expected {fits}, .* \(x has shape".replace("(4", r"\(4").replace(
+        "),", r"\),"
+    )
     with pytest.raises(gnref.ShapeError, match=message):
         CALLS[norm](**{name: np.ones(3)})
     with pytest.raises(TypeError, match=f"{name} has dtype int64; expected one of float16"):
@@ -68,7 +70,9 @@ def test_parameters(norm, name):
 
 
 def test_running_statistics():
-    with pytest.raises(gnref.ShapeError, match=r"running_mean has shape \(3,\); expected \(4,\), one number per"):
+    with pytest.raises(
+        gnref.ShapeError, match=r"running_mean has shape \(3,\); expected \(4,\), one number per"
+    ):
         CALLS["frozen"](running_mean=np.ones(3))
     with pytest.raises(TypeError, match=r"running_var is None; expected an array of shape \(4,\)"):
         CALLS["frozen"](running_var=None)
@@ -76,7 +80,9 @@ def test_running_statistics():
 
 @pytest.mark.parametrize("x", [np.ones((1, 4)), np.ones((1, 4, 1, 1))])
 def test_batch_norm_refuses_one_element_per_channel(x):
-    with pytest.raises(gnref.ShapeError, match=r"x has shape .* one element per channel .* expects N\*H\*W > 1"):
+    with pytest.raises(
+        gnref.ShapeError, match=r"x has shape .* one element per channel .* expects N\*H\*W > 1"
+    ):
         gnref.batch_norm(x)
     with pytest.raises(gnref.ShapeError, match="one element per channel"):
         gnref.batch_norm(np.ones((2, 4)), virtual_batch_size=1)
@@ -85,14 +91,18 @@ def test_batch_norm_refuses_one_element_per_channel(x):
 @pytest.mark.parametrize("norm", CALLS)
 def test_mixed_libraries(norm):
     strict = pytest.importorskip("array_api_strict")
-    with pytest.raises(TypeError, match="weight is a array_api_strict array and x is a numpy array; expected one"):
+    with pytest.raises(
+        TypeError, match="weight is a array_api_strict array and x is a numpy array; expected one"
+    ):
         CALLS[norm](weight=strict.ones(SHAPES.get(norm, (4,))))
 
 
 def test_two_devices():
     strict = pytest.importorskip("array_api_strict")
     weight = strict.ones(4, device=strict.Device("device1"))
-    with pytest.raises(TypeError, match="weight is on device .*device1.* and x is on .*; expected one device"):
+    with pytest.raises(
+        TypeError, match=r"weight is on device .*device1.* and x is on .*; expected one device"
+    ):
         gnref.batch_norm(strict.asarray(X), weight)
 
 
@@ -102,7 +112,11 @@ def test_two_devices():
     [
         (np.empty((2, 4, 4)), ValueError, r"out has shape \(2, 4, 4\) .*; expected those of x, \(2, 4, 3\)"),
         (np.empty((2, 4, 3), "f4"), ValueError, "out has .* dtype float32; expected those of x, .* float64"),
-        (np.empty((2, 4, 3), order="F"), ValueError, r"out has strides \(8, 16, 64\); expected the layout of x"),
+        (
+            np.empty((2, 4, 3), order="F"),
+            ValueError,
+            r"out has strides \(8, 16, 64\); expected the layout of x",
+        ),
         (np.empty((2, 4, 6))[..., ::2], ValueError, "out has strides .*; expected the layout of x"),
         (X[:], ValueError, "out shares memory with x; expected an array that overlaps no input"),
         ([1.0], TypeError, "out is a builtins.list; expected an array"),
@@ -130,7 +144,12 @@ def saved():
         (X, {"needs": "weights"}, ValueError, "needs has 'weights'; expected names among"),
         (X, {"out": np.empty(3)}, ValueError, r"out has shape \(3,\)"),
         (X, {"out": X}, ValueError, "out shares memory with dy; expected an array that overlaps no input"),
-        (X, {"out": np.empty_like(X), "needs": ["bias"]}, ValueError, r"out is given and needs is \('bias',\)"),
+        (
+            X,
+            {"out": np.empty_like(X), "needs": ["bias"]},
+            ValueError,
+            r"out is given and needs is \('bias',\)",
+        ),
     ],
 )
 def test_backward(dy, words, error, message):

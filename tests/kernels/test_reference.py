@@ -41,10 +41,10 @@ def test_shards_merge_to_the_whole():
     x5, dy5, weight, _ = arrays()
     _, mean, _, rstd = reference.forward(x5, weight, None, 1e-5, True)
     shards = [(x5[:, :1], dy5[:, :1]), (x5[:, 1:], dy5[:, 1:])]
-    counts, means, M2s = zip(*(reference.moments(x) for x, _ in shards), strict=True)
+    counts, means, m2s = zip(*(reference.moments(x) for x, _ in shards), strict=True)
     count = sum(counts)
     merged = sum(n * m for n, m in zip(counts, means, strict=True)) / count
-    M2 = sum(m2 + n * (m - merged) ** 2 for n, m, m2 in zip(counts, means, M2s, strict=True))
+    M2 = sum(m2 + n * (m - merged) ** 2 for n, m, m2 in zip(counts, means, m2s, strict=True))
     np.testing.assert_allclose(merged, mean)
     np.testing.assert_allclose(1 / np.sqrt(M2 / count + 1e-5), rstd)
     sums = [reference.backward_sums(dy, x, mean, rstd, weight) for x, dy in shards]

@@ -88,7 +88,7 @@ def test_a_wrong_state_changes_nothing():
 
 
 def test_backward_needs_a_forward():
-    with pytest.raises(RuntimeError, match="GroupNorm.backward was called before forward"):
+    with pytest.raises(RuntimeError, match=r"GroupNorm\.backward was called before forward"):
         gnref.GroupNorm(3, 6).backward(random(2, 6))
 
 

@@ -6,8 +6,8 @@ from textbook import MISTAKES, Textbook
 
 import gnref
 from gnref.testing import LAWS, Gnref, check_law, tolerance
-from gnref.testing.runner import plan
 from gnref.testing.problems import NORMS
+from gnref.testing.runner import plan
 
 READY = [name for name, state in gnref.backends().items() if state == "ready" and name != "cuda"]
 PLAIN = {"channel_axes": False, "layouts": ("plain",), "kinds": ("integers", "normal", "heavy_tailed")}
@@ -33,7 +33,11 @@ MODEST = {**PLAIN, "dtypes": ("float32", "bfloat16", "float16")}
 
 @pytest.mark.parametrize("law", [law.name for law in group_laws() if "layout" not in law.name])
 def test_a_correct_textbook_kernel_breaks_no_law(law):
-    if LAWS[law].name in ("channels last is a transpose", "f(any layout) = f(plain layout)", "G = 1 is layer norm"):
+    if LAWS[law].name in (
+        "channels last is a transpose",
+        "f(any layout) = f(plain layout)",
+        "G = 1 is layer norm",
+    ):
         pytest.skip("the textbook knows group norm in channels first only")
     result = check_law(LAWS[law], Textbook(), "group", max_examples=20, **MODEST)
     assert result.status == "passed", f"{result.reason}\n{result.snippet}"

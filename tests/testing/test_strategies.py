@@ -24,7 +24,9 @@ def test_problems_fit_their_norm(norm):
 
 
 WANTED = {
-    "a large offset": lambda p: p.kind == "normal" and abs(p.x.astype(float).mean()) > 1e5 * p.x.astype(float).std() > 0,
+    "a large offset": lambda p: (
+        p.kind == "normal" and abs(p.x.astype(float).mean()) > 1e5 * p.x.astype(float).std() > 0
+    ),
     "a tiny scale": lambda p: 0 < np.abs(p.x.astype(float)).max() < 1e-16,
     "a huge scale": lambda p: np.abs(p.x.astype(float)).max() > 1e17,
     "a constant": lambda p: p.kind == "constant" and p.x.size > 3,
@@ -37,7 +39,9 @@ WANTED = {
     "read-only": lambda p: not p.x.flags.writeable,
     "strided": lambda p: p.layout == "every_second" and p.x.size > 4,
     "no weight but a bias": lambda p: p.weight is None and p.bias is not None,
-    "16 bits with float32 weights": lambda p: p.x.dtype.name == "bfloat16" and p.weight is not None and p.weight.dtype == np.float32,
+    "16 bits with float32 weights": lambda p: (
+        p.x.dtype.name == "bfloat16" and p.weight is not None and p.weight.dtype == np.float32
+    ),
     "eps of 0": lambda p: p.eps == 0,
 }
 

@@ -101,7 +101,10 @@ class Textbook:
         if self.made("dx is 0"):
             dx = 0 * dx
         dx = self.unfold(dx, problem.x)
-        sums = [np.moveaxis(self.unfold(t, problem.x), 1, 0).reshape(dy.shape[1], -1).sum(1) for t in (dy4 * xhat, dy4)]
+        sums = [
+            np.moveaxis(self.unfold(t, problem.x), 1, 0).reshape(dy.shape[1], -1).sum(1)
+            for t in (dy4 * xhat, dy4)
+        ]
         if self.made("dweight and dbias swapped"):
             sums.reverse()
         if self.made("dbias times weight"):

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gnref.testing.members import set_ids
+from gnref.testing.members import set_sizes, set_sums
 from gnref.testing.problems import CHANNEL_NORMS, Array, Problem
 from gnref.testing.properties.law import law, wide, worst
 from gnref.testing.targets import Target, gradients
 from gnref.testing.tolerances import spacing, terms, tolerance, unit_roundoff
-
-
-def per_set(problem: Problem, t: Array) -> Array:
-    """Sum over each set."""
-    return np.bincount(set_ids(problem).ravel(), weights=np.ravel(t))
-
-
-def count(problem: Problem) -> Array:
-    """Elements in each set."""
-    return np.maximum(np.bincount(set_ids(problem).ravel()), 1)
 
 
 @law("mean 0 and variance v/(v+eps)", but=["batch_frozen"])
@@ -27,11 +17,11 @@ def moments(target: Target, problem: Problem) -> float | None:
     bare = problem.but(weight=None, bias=None)
     xhat = wide(target.forward(bare).y)
     t, tol = terms(bare), tolerance(bare, oracle=True).y
-    m = count(bare)
+    m = set_sizes(bare)
     second = t.var * t.rstd**2  # v / (v + eps)
-    errors = [(per_set(bare, xhat**2 - second) / m, per_set(bare, 2 * t.xhat * tol + tol**2) / m)]
+    errors = [(set_sums(bare, xhat**2 - second) / m, set_sums(bare, 2 * t.xhat * tol + tol**2) / m)]
     if bare.norm != "rms":
-        errors.append((per_set(bare, xhat) / m, per_set(bare, tol) / m))
+        errors.append((set_sums(bare, xhat) / m, set_sums(bare, tol) / m))
     return worst(*errors)
 
 
@@ -40,7 +30,7 @@ def dx_sum(target: Target, problem: Problem) -> float | None:
     """Adding a constant to a set changes nothing, so no gradient points that way."""
     dx = gradients(target, problem).dx
     assert dx is not None
-    return worst((per_set(problem, wide(dx)), per_set(problem, tolerance(problem).dx)))
+    return worst((set_sums(problem, wide(dx)), set_sums(problem, tolerance(problem).dx)))
 
 
 @law("<dx,xhat> = eps rstd^3 <w dy,xhat>", but=["batch_frozen"])
@@ -49,8 +39,8 @@ def dx_along_xhat(target: Target, problem: Problem) -> float | None:
     dx = gradients(target, problem).dx
     assert dx is not None
     t, tol = terms(problem), tolerance(problem, oracle=True).dx
-    expected = per_set(problem, problem.eps * t.rstd**3 * t.signed_g * t.signed_xhat)
-    return worst((per_set(problem, wide(dx) * t.signed_xhat) - expected, per_set(problem, t.xhat * tol)))
+    expected = set_sums(problem, problem.eps * t.rstd**3 * t.signed_g * t.signed_xhat)
+    return worst((set_sums(problem, wide(dx) * t.signed_xhat) - expected, set_sums(problem, t.xhat * tol)))
 
 
 @law("shift: f(x + c) = f(x)", but=["rms", "batch_frozen"], hard=False)

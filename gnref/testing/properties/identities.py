@@ -59,7 +59,7 @@ def pieces(target: Target, problem: Problem) -> float | None:
     assert whole.dx is not None
     pairs = [
         (wide(target.forward(problem).y) - wide(np.concatenate(ys)), 2 * tol.y),
-        (wide(whole.dx) - wide(np.concatenate([grad.dx for grad in grads])), 2 * tol.dx),  # type: ignore[misc]
+        (wide(whole.dx) - wide(np.concatenate([grad.dx for grad in grads])), 2 * tol.dx),
     ]
     for name in ("dweight", "dbias"):
         if getattr(whole, name) is not None:

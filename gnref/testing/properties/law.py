@@ -43,7 +43,7 @@ class Law:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-LAWS: dict[str, Law] = {}
+ENTERED: dict[str, Law] = {}  # in the order of import; `gnref.testing.properties.LAWS` sorts them
 
 
 def law(
@@ -59,7 +59,7 @@ def law(
 
     def enter(check: Check) -> Check:
         kept = tuple(norm for norm in norms if norm not in tuple(but))
-        LAWS[name] = Law(name, check, kept, exact, oracle, options)
+        ENTERED[name] = Law(name, check, kept, exact, oracle, options)
         return check
 
     return enter

@@ -94,7 +94,7 @@ def gradients_central(target: Target, problem: Problem) -> float | None:
     direction = tuple(
         None if a is None else values("normal", a.shape, problem.seed + 10 + i) for i, a in enumerate(arrays)
     )
-    expected, error = oracle.derivative(problem, direction), oracle.derivative_error(problem, direction)
+    expected, error = oracle.central(problem, direction)
     limit = tolerance(problem, oracle=True)
     total, allowed = -expected, error
     for dot, grad, bound in zip(

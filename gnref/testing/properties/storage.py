@@ -31,9 +31,7 @@ def channels_last(target: Target, problem: Problem) -> float | None:
         (wide(target.forward(first).y) - np.moveaxis(wide(target.forward(last).y), -1, 1), 2 * tol.y),
         (wide(dx) - np.moveaxis(wide(dx_last), -1, 1), 2 * tol.dx),
     )
-    by_memory = same(
-        target, first, first.but(x=to_channels_last(first.x), dy=to_channels_last(first.dy))
-    )
+    by_memory = same(target, first, first.but(x=to_channels_last(first.x), dy=to_channels_last(first.dy)))
     return max(by_name, by_memory)
 
 
