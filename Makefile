@@ -69,7 +69,7 @@ $(VENV)/.made:
 # Install $(2), announced as $(1): one dot for every package; what pip has to warn of is shown.
 define install
 @rm -f $@
-@printf 'Installing %s into $(VENV) ' "$(strip $(1))"
+@echo "Installing $(strip $(1)) into $(VENV)"
 @{ $(BIN)/python -m pip install --disable-pip-version-check $(2) && touch $@; } | \
   while read -r line; do case "$$line" in Collecting*) printf . ;; esac; done; echo; test -e $@
 endef

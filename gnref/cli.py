@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import gnref
+from gnref.axes import NORMS
 from gnref.dispatch import BACKENDS
 from gnref.errors import BackendError, MissingExtraError
 
-CHECK_NORMS = ("batch", "instance", "group", "layer", "rms", "batch_frozen")
+CHECK_NORMS = (*NORMS, "batch_frozen")
 AXES_NORMS = ("batch", "layer", "instance", "group")
 
 

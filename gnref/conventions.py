@@ -52,21 +52,14 @@ RUNNING, ERROR = Statistics("running", False), Statistics("error", False)
 # (mode, track_running_stats) of the layers that can keep running statistics. train and eval are
 # PyTorch's. Frozen batch norm (the BN* of Wu & He 2018) is nothing without running statistics; frozen
 # instance norm without them normalizes with its own, as group norm does, and holds its weight.
+BOTH_NORMS = {
+    ("train", True): OWN_AND_UPDATE,
+    ("train", False): OWN,
+    ("eval", True): RUNNING,
+    ("eval", False): OWN,
+    ("frozen", True): RUNNING,
+}
 MODES: dict[str, dict[tuple[str, bool], Statistics]] = {
-    "batch": {
-        ("train", True): OWN_AND_UPDATE,
-        ("train", False): OWN,
-        ("eval", True): RUNNING,
-        ("eval", False): OWN,
-        ("frozen", True): RUNNING,
-        ("frozen", False): ERROR,
-    },
-    "instance": {
-        ("train", True): OWN_AND_UPDATE,
-        ("train", False): OWN,
-        ("eval", True): RUNNING,
-        ("eval", False): OWN,
-        ("frozen", True): RUNNING,
-        ("frozen", False): OWN,
-    },
+    "batch": BOTH_NORMS | {("frozen", False): ERROR},
+    "instance": BOTH_NORMS | {("frozen", False): OWN},
 }

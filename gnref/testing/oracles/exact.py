@@ -86,6 +86,7 @@ def _dx(norm: str, s: Set, dxhat: list[Fraction]) -> list[Fraction]:
     """The three paths from xhat to x, in the names and the order of Ioffe & Szegedy 2015, section 3."""
     m = len(s.d)
     dvar = sum((g * d for g, d in zip(dxhat, s.d, strict=True)), ZERO) * Fraction(-1, 2) * s.rstd**3
+    # The second term is 0 for all norms that keep it; the paper writes it.
     dmean = sum(dxhat, ZERO) * -s.rstd + dvar * Fraction(-2, m) * sum(s.d, ZERO)
     if norm == "batch_frozen":  # its statistics are constants
         dvar = dmean = ZERO

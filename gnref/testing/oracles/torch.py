@@ -7,6 +7,8 @@ Ba, Kiros & Hinton 2016; group: Wu & He 2018, eq. 1, 2, 6 and 7; rms: Zhang & Se
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -25,12 +27,12 @@ def why_not(problem: Problem) -> str:
     """Say why this oracle does not take the problem; "" if it does.
 
     Empty arrays, NaN, infinities, numbers for which float64 leaves its range, and a set with var + eps == 0.
-    What PyTorch itself refuses: eps = 0 in batch norm; one element for each mean in batch norm, in instance
-    norm and, where N = 1, in group norm.
+    What PyTorch itself refuses: eps = 0 in batch norm (since 2.10, at first in the frozen one too); one
+    element for each mean in batch norm, in instance norm and, where N = 1, in group norm.
     """
     if reason := limit_of_frameworks(problem):
         return reason
-    if problem.norm == "batch" and problem.eps == 0:
+    if problem.norm in ("batch", "batch_frozen") and problem.eps == 0:
         return "PyTorch refuses eps = 0 in batch norm"
     N, C, HW = _sizes(problem)
     if problem.norm == "batch" and HW * (problem.virtual_batch_size or N) == 1:
@@ -46,7 +48,7 @@ def y(problem: Problem) -> Array:
     """Return y in float64. Its error grows with the mean of x over its spread."""
     refuse(why_not(problem))
     plain = _channels_first(problem)
-    with torch.no_grad():
+    with _one_thread(), torch.no_grad():
         return _back(problem, _forward(plain, *_inputs(plain)))
 
 
@@ -55,13 +57,24 @@ def gradients(problem: Problem) -> tuple[Array, Array | None, Array | None]:
     refuse(why_not(problem))
     plain = _channels_first(problem)
     inputs = _inputs(plain)
-    with torch.enable_grad():
+    with _one_thread(), torch.enable_grad():
         for a in inputs:
             if a is not None:
                 a.requires_grad_()
         _forward(plain, *inputs).backward(torch.from_numpy(plain.dy))
     dx, dweight, dbias = (None if a is None else a.grad for a in inputs)
     return _back(problem, dx), *(None if a is None else a.numpy() for a in (dweight, dbias))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in one thread here: on a busy machine, waking another takes longer than a small problem."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _sizes(problem: Problem) -> tuple[int, int, int]:
