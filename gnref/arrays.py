@@ -127,7 +127,17 @@ def _overlap(a: Any, b: Any) -> bool:
         except np.exceptions.TooHardError:
             return True
     if array_api_compat.is_torch_array(a):
-        return bool(a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr())
+        return _span(a)[0] < _span(b)[1] and _span(b)[0] < _span(a)[1]
     if array_api_compat.is_cupy_array(a):
         return bool(namespace(a).shares_memory(a, b))
-    return a is b
+    try:
+        return bool(np.shares_memory(np.asarray(a), np.asarray(b)))
+    except (TypeError, ValueError, RuntimeError):  # memory that NumPy cannot look into
+        return a is b
+
+
+def _span(t: Any) -> tuple[int, int]:
+    """First byte of a PyTorch tensor, and the one after its last."""
+    reach = sum((size - 1) * stride for size, stride in zip(t.shape, t.stride(), strict=True))
+    start = int(t.data_ptr())
+    return start, start + (reach + 1) * t.element_size() if t.numel() else start

@@ -2,7 +2,8 @@
 
 Split C into G groups of K channels and ask every axis two questions: does it share statistics? does
 it own a weight? The answers to both name a slot, and neighbours in memory with the same slot merge,
-so every norm, in any layout, is one 5-slot view of the same memory:
+so every norm is one 5-slot view of the same memory, channels first and channels last (other strides
+are copied where no view exists):
 
     (O, P, A, B, S)   O  outer: own statistics, no weight
                       P  pooled, before the channels in memory

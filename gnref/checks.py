@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite
 from numbers import Real
 from operator import index
 from typing import Any
@@ -66,7 +66,7 @@ def check_normalized_shape(normalized_shape: Any, shape: Shape) -> int:
     if not wanted or shape[len(shape) - len(wanted) :] != wanted or len(wanted) > len(shape):
         raise ShapeError(
             f"normalized_shape is {normalized_shape!r}; expected the trailing dimensions of x, shape {shape}"
-            + (f": {shape[-1]}, {shape[-2:]} or more" if len(shape) > 1 else f": {shape}")
+            + (f", such as {shape[-1]} or {shape}" if shape else "")
         )
     return len(wanted)
 
@@ -95,11 +95,32 @@ def check_momentum(momentum: Any) -> float | None:
     """Return momentum (None: the cumulative average), or raise unless it is a number from 0 to 1."""
     if momentum is None:
         return None
-    if isinstance(momentum, bool) or not isinstance(momentum, Real):
+    number = _real(momentum)
+    if number is None:
         raise TypeError(f"momentum is {momentum!r}; expected a number from 0 to 1, or None")
-    if not 0 <= float(momentum) <= 1:
+    if not 0 <= number <= 1:
         raise ValueError(f"momentum is {momentum!r}; expected a number from 0 to 1, or None")
-    return float(momentum)
+    return number
+
+
+def check_layer_axis(channel_axis: Any) -> int:
+    """Return a channel axis that some x may have, or raise; x itself is checked when it comes."""
+    axis = _integer(channel_axis)
+    if axis is None or axis == 0:
+        raise ShapeError(
+            f"channel_axis is {channel_axis!r}; expected an axis other than N: an integer, not 0"
+        )
+    return axis
+
+
+def _real(value: Any) -> float | None:
+    """The value as a float (infinite if it is too large for one), or None if it is no real number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return inf if value > 0 else -inf
 
 
 def _integer(value: Any) -> int | None:
@@ -112,8 +133,9 @@ def _integer(value: Any) -> int | None:
 
 def check_eps(eps: Any) -> float:
     """Return eps as a float, or raise unless it is a finite number >= 0."""
-    if isinstance(eps, bool) or not isinstance(eps, Real):
+    number = _real(eps)
+    if number is None:
         raise TypeError(f"eps is {eps!r}; expected a number >= 0")
-    if not isfinite(eps) or float(eps) < 0:
+    if not isfinite(number) or number < 0:
         raise ValueError(f"eps is {eps!r}; expected a finite number >= 0")
-    return float(eps)
+    return number

@@ -102,7 +102,7 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 
 def _check_with_progress(console: Any, arguments: argparse.Namespace) -> tuple[list[Any], bool]:
-    """Run the laws behind a progress bar; an interruption keeps what is done."""
+    """Run the properties behind a progress bar; an interruption keeps what is done."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from gnref.testing.runner import check, plan

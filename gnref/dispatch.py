@@ -66,7 +66,7 @@ def status(name: str) -> str:
     return "ready"
 
 
-def choose(x: Any, requested: str | None) -> str:
+def choose(x: Any, requested: Any) -> str:
     """Return the name of the backend for x: the requested one, the environment's, or the default."""
     source, name = "backend", requested
     if name is None and FROM_ENVIRONMENT is not None:
@@ -74,7 +74,7 @@ def choose(x: Any, requested: str | None) -> str:
     if name is None:
         default = DEFAULTS.get(library(x) or "", "reference")
         return default if status(default) == "ready" else "reference"
-    if name not in BACKENDS:
+    if not isinstance(name, str) or name not in BACKENDS:
         raise BackendError(f"{source} is {name!r}; expected one of {', '.join(BACKENDS)}")
     found = status(name)
     if found != "ready":

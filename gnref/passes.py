@@ -129,6 +129,8 @@ def backward(
     dy: Array, saved: Saved, needs: Iterable[str], out: Array | None
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Differentiate the forward pass that ``saved`` comes from."""
+    if not isinstance(saved, Saved):
+        raise TypeError(f"saved is a {type(saved).__name__}; expected the Saved of a *_forward function")
     x, weight, bias, v = saved.x, saved.weight, saved.bias, saved.view
     needs = check_needs(needs)
     check_dy(dy, x)
@@ -215,7 +217,10 @@ def check_dy(dy: Array, x: Array) -> None:
 
 def check_needs(needs: Iterable[str]) -> tuple[str, ...]:
     """Return needs as a tuple, or raise unless it names inputs."""
-    wanted = (needs,) if isinstance(needs, str) else tuple(needs)
+    try:
+        wanted = (needs,) if isinstance(needs, str) else tuple(needs)
+    except TypeError:
+        raise TypeError(f"needs is {needs!r}; expected names among {', '.join(NEEDS)}") from None
     for name in wanted:
         if name not in NEEDS:
             raise ValueError(f"needs has {name!r}; expected names among {', '.join(NEEDS)}")

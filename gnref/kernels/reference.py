@@ -55,15 +55,16 @@ def backward(
     """
     dy = widen(dy5)  #                                    (O, P, A, B, S)
     x = widen(x5)  #                                      (O, P, A, B, S)
-    xc = recenter(x - spread(mean)) if center else x  #   (O, P, A, B, S)
-    xhat = xc * spread(rstd)  #                           (O, P, A, B, S)
+    s = range_factor(x, 0.0)  #                           (O, 1, A, 1, 1)
+    xc = recenter(x * s - spread(mean) * s) if center else x * s  # (O, P, A, B, S)
+    xhat = xc * (spread(rstd) / s)  #                     (O, P, A, B, S)
     dxhat = affine(dy, weight)  #                         (O, P, A, B, S)  y = xhat * weight + bias
     via_mean = set_mean(dxhat) if center else 0.0  #      (O, 1, A, 1, 1)
     via_var = set_mean(dxhat * xhat)  #                   (O, 1, A, 1, 1)
     dx = spread(rstd) * (dxhat - via_mean - xhat * via_var)  # (O, P, A, B, S)
     dweight = param_sum(dy * xhat)  #                     (A, B)
     dbias = param_sum(dy)  #                              (A, B)
-    return narrow(dx, dy5), dweight, dbias
+    return narrow(dx, x5), dweight, dbias
 
 
 def backward_given(
@@ -73,7 +74,7 @@ def backward_given(
     dy = widen(dy5)  #                                    (O, P, A, B, S)
     xhat = (widen(x5) - spread(mean)) * spread(rstd)  #   (O, P, A, B, S)
     dx = spread(rstd) * affine(dy, weight)  #             (O, P, A, B, S)
-    return narrow(dx, dy5), param_sum(dy * xhat), param_sum(dy)
+    return narrow(dx, x5), param_sum(dy * xhat), param_sum(dy)
 
 
 def moments(x5: Array) -> tuple[int, Array, Array]:
@@ -106,7 +107,7 @@ def backward_from_sums(
     dxhat = affine(widen(dy5), weight)  #                 (O, P, A, B, S)
     m = max(count, 1)
     via_mean, via_var = spread(sum_dxhat / m), spread(sum_dxhat_xhat / m)  # (O, 1, A, 1, 1)
-    return narrow(spread(rstd) * (dxhat - via_mean - xhat * via_var), dy5)
+    return narrow(spread(rstd) * (dxhat - via_mean - xhat * via_var), x5)
 
 
 # The arithmetic that the functions above are written in.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 import numpy as np
 
 from gnref import functional
-from gnref.arrays import DTYPES, check_array
+from gnref.arrays import DTYPES, check_array, library
 from gnref.checks import check_channel_axis, check_eps
 from gnref.errors import ShapeError
 from gnref.passes import Saved
@@ -41,10 +42,33 @@ class Layer:
         self.grads: dict[str, Array] = {}
         self.mode = "train"
         self._saved: Saved | None = None
+        self._frozen = False  # in the last forward pass
 
     def forward(self, x: Any) -> Any:
-        """Return y, of x's shape, dtype and layout, and keep what `backward` needs."""
+        """Return y, and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x : ndarray
+            float16, bfloat16, float32 or float64, as the layer's function takes it.
+
+        Returns
+        -------
+        y : ndarray
+            Of x's shape, dtype and memory layout.
+
+        Raises
+        ------
+        ShapeError, TypeError
+            x does not fit the layer, or is no NumPy array.
+        """
+        check_array(x, "x")
+        if library(x) != "numpy":
+            raise TypeError(
+                f"x is a {library(x)} array; expected a numpy array, as the layer's parameters are"
+            )
         y, self._saved = self._forward(x)
+        self._frozen = self.mode == "frozen"
         return y
 
     __call__ = forward
@@ -53,10 +77,28 @@ class Layer:
         raise NotImplementedError
 
     def backward(self, dy: Any) -> Any:
-        """Return dx for the last `forward`, and leave the parameters' gradients in ``grads``."""
+        """Return dx for the last `forward`, and leave the parameters' gradients in ``grads``.
+
+        Parameters
+        ----------
+        dy : ndarray
+            Of x's shape and dtype.
+
+        Returns
+        -------
+        dx : ndarray
+            Of x's shape, dtype and memory layout.
+
+        Raises
+        ------
+        RuntimeError
+            `forward` was not called before.
+        ShapeError, TypeError
+            dy is not of x's shape or dtype.
+        """
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward was called before forward")
-        needs = ("x",) if self.mode == "frozen" else ("x", "weight", "bias")
+        needs = ("x",) if self._frozen else ("x", "weight", "bias")
         dx, dweight, dbias = functional.backward(dy, self._saved, needs=needs)
         found = {"weight": dweight, "bias": dbias}
         self.grads = {name: grad for name, grad in found.items() if grad is not None}
@@ -87,32 +129,52 @@ class Layer:
         """Return copies of the parameters and running statistics, under torch.nn's names."""
         return {name: a.copy() for name, a in self._state().items()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a state dict of NumPy arrays (or of PyTorch tensors in main memory).
+    def load_state_dict(self, state: Any) -> None:
+        """Take over a state dict of NumPy arrays: copies, in this layer's dtypes.
+
+        Parameters
+        ----------
+        state : mapping of str to ndarray
+            As from `state_dict`, or from a torch.nn module: ``{k: v.numpy() for k, v in
+            module.state_dict().items()}``.
 
         Raises
         ------
-        ValueError
-            Names or shapes differ from this layer's; then nothing is changed.
+        ValueError, TypeError
+            Names, shapes or dtypes do not fit this layer; then nothing is changed.
         """
         own = self._state()
-        if set(state) != set(own):
-            raise ValueError(f"state has the names {sorted(state)}; expected {sorted(own)}")
-        given = {name: np.asarray(value) for name, value in state.items()}
-        for name, a in own.items():
-            if given[name].shape != a.shape:
-                raise ShapeError(f"state[{name!r}] has shape {given[name].shape}; expected {a.shape}")
-        for name, a in own.items():
-            setattr(self, name, given[name].astype(a.dtype))
+        if not isinstance(state, Mapping) or set(state) != set(own):
+            found = sorted(map(str, state)) if isinstance(state, Mapping) else repr(state)
+            raise ValueError(f"state has the names {found}; expected {sorted(own)}")
+        taken = {name: check_state(name, state[name], a) for name, a in own.items()}
+        for name, a in taken.items():
+            setattr(self, name, a)
+
+    def __repr__(self) -> str:
+        shapes = {name: a.shape for name, a in self._state().items()}
+        return f"<{type(self).__name__} in {self.mode} mode: {shapes}>"
+
+
+def check_state(name: str, value: Any, own: Array) -> Array:
+    """Return a value of a state dict as a copy in the dtype of the layer's own, or raise."""
+    if not isinstance(value, (np.ndarray, np.generic)):
+        raise TypeError(f"state[{name!r}] is a {type(value).__name__}; expected a numpy array")
+    if value.shape != own.shape:
+        raise ShapeError(f"state[{name!r}] has shape {value.shape}; expected {own.shape}")
+    integer = own.dtype.kind == "i"
+    if not (value.dtype.kind in "iu" if integer else value.dtype.name in DTYPES):
+        expected = "an integer dtype" if integer else f"one of {', '.join(DTYPES)}"
+        raise TypeError(f"state[{name!r}] has dtype {value.dtype.name}; expected {expected}")
+    return np.array(value, dtype=own.dtype)
 
 
 def parameter_dtype(dtype: Any) -> np.dtype[Any]:
     """Return the dtype of a layer's parameters, or raise."""
-    found: np.dtype[Any] | None
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        found = None
+    found: np.dtype[Any] | None = None
+    if dtype is not None:  # which NumPy would take for float64
+        with suppress(TypeError):
+            found = np.dtype(dtype)
     if found is None or found.name not in DTYPES:
         hint = " (bfloat16 needs the package ml_dtypes, imported)" if dtype == "bfloat16" else ""
         raise TypeError(f"dtype is {dtype!r}; expected one of {', '.join(DTYPES)}{hint}")
@@ -121,7 +183,6 @@ def parameter_dtype(dtype: Any) -> np.dtype[Any]:
 
 def check_channels(x: Any, C: int, channel_axis: int, layer: Layer) -> None:
     """Raise unless x has the number of channels that the layer was made for."""
-    check_array(x, "x")
     axis = check_channel_axis(channel_axis, tuple(x.shape), layer.norm)
     if x.shape[axis] != C:
         raise ShapeError(

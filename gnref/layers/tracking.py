@@ -7,10 +7,10 @@ from typing import Any, Self
 import numpy as np
 
 from gnref import functional
-from gnref.checks import check_momentum, check_positive
+from gnref.checks import check_layer_axis, check_momentum, check_positive
 from gnref.conventions import MODES
 from gnref.layers.layer import Array, Layer, check_channels
-from gnref.passes import Saved
+from gnref.passes import Saved, quiet
 
 
 class _Tracking(Layer):
@@ -33,7 +33,7 @@ class _Tracking(Layer):
     ) -> None:
         self.num_features = check_positive(num_features, "num_features")
         self.momentum = check_momentum(momentum)
-        self.channel_axis = channel_axis
+        self.channel_axis = check_layer_axis(channel_axis)
         self.track_running_stats = track_running_stats
         shape = (self.num_features,)
         super().__init__(shape, eps=eps, weight=affine, bias=affine, dtype=dtype)
@@ -76,14 +76,16 @@ class _Tracking(Layer):
         if n < 2 or 0 in saved.x.shape:
             return
         # PyTorch's InstanceNorm never counts; here it does where the count is used.
-        if self.norm == "batch" or self.momentum is None:
-            self.num_batches_tracked = np.asarray(self.num_batches_tracked + 1)
-        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        counts = self.norm == "batch" or self.momentum is None
+        count = self.num_batches_tracked + 1 if counts else self.num_batches_tracked
+        momentum = 1 / float(count) if self.momentum is None else self.momentum
         # One row per example for instance norm, whose running statistics average over N.
         mean = np.reshape(saved.mean, (-1, self.num_features)).mean(axis=0)
         var = np.reshape(saved.var, (-1, self.num_features)).mean(axis=0) * (n / (n - 1))
-        self.running_mean = moved(self.running_mean, mean, momentum)
-        self.running_var = moved(self.running_var, var, momentum)
+        with quiet():  # an infinite variance is told by its value
+            self.running_mean = moved(self.running_mean, mean, momentum)
+            self.running_var = moved(self.running_var, var, momentum)
+        self.num_batches_tracked = np.asarray(count)
 
 
 def moved(running: Array, new: Array, momentum: float) -> Array:

@@ -57,6 +57,11 @@ def odd_unit_strides(a: Array) -> Array:
     return np.lib.stride_tricks.as_strided(a, a.shape, strides, writeable=False)
 
 
+def broadcast(a: Array) -> Array:
+    """A stride of 0: the first number of the last axis all along it. The only layout that changes numbers."""
+    return np.broadcast_to(a[..., :1], a.shape)
+
+
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "plain": plain,
     "channels_last": channels_last,
@@ -65,4 +70,5 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "backwards": backwards,
     "read_only": read_only,
     "odd_unit_strides": odd_unit_strides,
+    "broadcast": broadcast,
 }

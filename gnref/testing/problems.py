@@ -39,8 +39,8 @@ class Problem:
         The distribution that x was drawn from, as `gnref.testing.data` names it.
     seed : int
         Where properties take further random numbers from.
-    layout, dy_layout : str
-        How x and dy lie in memory, as `gnref.testing.memory` names it.
+    layout, dy_layout, param_layout : str
+        How x, dy and the other arrays lie in memory, as `gnref.testing.memory` names it.
     """
 
     norm: str
@@ -59,6 +59,7 @@ class Problem:
     seed: int = 0
     layout: str = "plain"
     dy_layout: str = "plain"
+    param_layout: str = "plain"
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:

@@ -13,18 +13,18 @@ from rich.table import Table
 
 import gnref
 from gnref.testing.coverage import FEATURES, Coverage
-from gnref.testing.properties import LAWS
+from gnref.testing.properties import PROPERTIES
 from gnref.testing.runner import SLACK, Result
 
 LEGEND = (
     "Numbers are the worst error in units of the tolerance: above 1 fails, and ~ marks those below "
-    f"{SLACK}, whose tolerance is slack. = is bit-identical. - is a law that is not this norm's."
+    f"{SLACK}, whose tolerance is slack. = is bit-identical. - is a property that is not this norm's."
 )
 HEADINGS = {"instance": "inst.", "batch_frozen": "frozen"}
 
 
 def cell(result: Result | None) -> str:
-    """What the table says of one law on one norm."""
+    """What the table says of one property on one norm."""
     if result is None:
         return "[dim]-[/]"
     if result.status == "failed":
@@ -37,19 +37,19 @@ def cell(result: Result | None) -> str:
 
 
 def table(results: Sequence[Result], target: str) -> Table:
-    """One target's results: laws down, norms across."""
+    """One target's results: properties down, norms across."""
     own = [r for r in results if r.target == target]
     norms = list(dict.fromkeys(r.norm for r in own))
-    by_place = {(r.law, r.norm): r for r in own}
+    by_place = {(r.property_name, r.norm): r for r in own}
     made = Table(title=target, box=SIMPLE_HEAD, caption=LEGEND, caption_justify="left", padding=(0, 1, 0, 0))
     made.add_column("property", no_wrap=True)
     for norm in norms:
         made.add_column(HEADINGS.get(norm, norm), justify="right", no_wrap=True)
     made.add_column("examples", justify="right")
-    for law in (name for name in LAWS if any(r.law == name for r in own)):
-        row = [by_place.get((law, norm)) for norm in norms]
+    for name in (name for name in PROPERTIES if any(r.property_name == name for r in own)):
+        row = [by_place.get((name, norm)) for norm in norms]
         count = sum(r.examples for r in row if r is not None)
-        made.add_row(escape(law), *(cell(r) for r in row), str(count))
+        made.add_row(escape(name), *(cell(r) for r in row), str(count))
     return made
 
 
@@ -81,18 +81,18 @@ def show(console: Console, results: Sequence[Result]) -> None:
         console.print(table(results, target))
     console.print(coverage_table(results))
     for reason in dict.fromkeys(r.reason for r in results if r.status == "skipped"):
-        laws = dict.fromkeys(r.law for r in results if r.reason == reason)
-        console.print(f"[yellow]skipped[/]: {', '.join(laws)}: {reason}", highlight=False)
+        properties = dict.fromkeys(r.property_name for r in results if r.reason == reason)
+        console.print(f"[yellow]skipped[/]: {', '.join(properties)}: {reason}", highlight=False)
     for result in results:
         if result.status == "failed":
-            where = escape(f"{result.target}, {result.norm}: {result.law}")
+            where = escape(f"{result.target}, {result.norm}: {result.property_name}")
             console.print(f"\n[bold red]{where}[/]: {escape(result.reason)}", highlight=False)
             console.print(result.snippet, highlight=False, markup=False, soft_wrap=True)
     console.print(verdict(results))
 
 
 def verdict(results: Sequence[Result]) -> str:
-    """One line: how many laws passed, failed and were skipped."""
+    """One line: how many properties passed, failed and were skipped."""
     count = {
         status: sum(r.status == status for r in results)
         for status in ("passed", "failed", "skipped", "empty")
@@ -110,7 +110,7 @@ def to_json(results: Sequence[Result], settings: dict[str, Any]) -> str:
         {
             "target": r.target,
             "norm": r.norm,
-            "property": r.law,
+            "property": r.property_name,
             "status": r.status,
             "examples": r.examples,
             "worst_error_in_tolerances": None if r.exact or r.worst == float("inf") else r.worst,

@@ -1,4 +1,4 @@
-"""Run laws on a target: Hypothesis looks for a problem that breaks one, and shrinks it."""
+"""Run properties on a target: Hypothesis looks for a problem that breaks one, and shrinks it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from gnref.testing import oracles
 from gnref.testing.coverage import Coverage
 from gnref.testing.problems import Problem
-from gnref.testing.properties import LAWS, Law
+from gnref.testing.properties import PROPERTIES, Property
 from gnref.testing.snippet import snippet
 from gnref.testing.strategies import problems
 from gnref.testing.targets import Target
@@ -20,37 +20,37 @@ from gnref.testing.targets import Target
 SLACK = 0.02  # a worst error below this share of the tolerance says that the tolerance is too wide
 
 
-class LawError(AssertionError):
+class PropertyError(AssertionError):
     """A result that is off by more than the tolerance."""
 
 
 @dataclass
 class Result:
-    """What came of one law on one norm of one target.
+    """What came of one property on one norm of one target.
 
     Attributes
     ----------
-    target, norm, law : str
+    target, norm, property_name : str
         What was tested.
     status : str
         "passed", "failed", "skipped" (an oracle is missing), or "empty" (no problem said anything).
     examples : int
-        Problems that said something about the law.
+        Problems that said something about the property.
     worst : float
         The worst error in units of the tolerance.
     exact : bool
-        Whether the law allows no tolerance.
+        Whether the property allows no tolerance.
     reason : str
         Why it failed or was skipped.
     counterexample : Problem or None
-        The smallest problem found that breaks the law, and
+        The smallest problem found that breaks the property, and
     snippet : str
         the lines of Python that reproduce it.
     """
 
     target: str
     norm: str
-    law: str
+    property_name: str
     status: str = "passed"
     examples: int = 0
     worst: float = 0.0
@@ -66,8 +66,8 @@ class Result:
         return self.status == "passed" and 0 < self.worst < SLACK
 
 
-def check_law(
-    law: Law,
+def check_property(
+    prop: Property,
     target: Target,
     norm: str,
     *,
@@ -75,25 +75,25 @@ def check_law(
     seed: int = 0,
     **options: Any,
 ) -> Result:
-    """Test one law on one norm of a target.
+    """Test one property on one norm of a target.
 
     Parameters
     ----------
-    law : Law
-        From `gnref.testing.properties.LAWS`.
+    prop : Property
+        From `gnref.testing.properties.PROPERTIES`.
     target : Target
         What to test.
     norm : str
-        One of ``law.norms``.
+        One of ``prop.norms``.
     max_examples : int
         How many problems to draw.
     seed : int
         Equal seeds draw equal problems.
     **options
-        For `gnref.testing.strategies.problems`, over the law's own.
+        For `gnref.testing.strategies.problems`, over the property's own.
     """
-    result = Result(target.name, norm, law.name, exact=law.exact)
-    missing = oracles.available().get(law.oracle or "", "ready")
+    result = Result(target.name, norm, prop.name, exact=prop.exact)
+    missing = oracles.available().get(prop.oracle or "", "ready")
     if missing != "ready":
         result.status, result.reason = "skipped", missing
         return result
@@ -107,16 +107,16 @@ def check_law(
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate, Phase.shrink],
     )
-    @given(problem=problems(norm, **(law.options | options)))
+    @given(problem=problems(norm, **(prop.options | options)))
     def try_problem(problem: Problem) -> None:
         result.counterexample = problem
-        ratio = law.check(target, problem)
+        ratio = prop.check(target, problem)
         if ratio is None:
             return
         if ratio > 1:
             result.worst = ratio
-            raise LawError(
-                f"the error is {ratio:.3g} times the tolerance" if not law.exact else "bits differ"
+            raise PropertyError(
+                f"the error is {ratio:.3g} times the tolerance" if not prop.exact else "bits differ"
             )
         result.examples += 1
         result.worst = max(result.worst, ratio)
@@ -126,9 +126,9 @@ def check_law(
         try_problem()
     except Exception as error:
         result.status = "failed"
-        result.reason = str(error) if isinstance(error, LawError) else f"{type(error).__name__}: {error}"
+        result.reason = str(error) if isinstance(error, PropertyError) else f"{type(error).__name__}: {error}"
         assert result.counterexample is not None, "Hypothesis replays the smallest example last"
-        result.snippet = snippet(law, target, result.counterexample)
+        result.snippet = snippet(prop, target, result.counterexample)
         return result
     result.counterexample = None
     if result.examples == 0:
@@ -136,9 +136,9 @@ def check_law(
     return result
 
 
-def plan(norms: Sequence[str]) -> list[tuple[Law, str]]:
-    """List the pairs of law and norm to be tested."""
-    return [(law, norm) for norm in norms for law in LAWS.values() if norm in law.norms]
+def plan(norms: Sequence[str]) -> list[tuple[Property, str]]:
+    """List the pairs of property and norm to be tested."""
+    return [(prop, norm) for norm in norms for prop in PROPERTIES.values() if norm in prop.norms]
 
 
 def check(
@@ -149,9 +149,9 @@ def check(
     seed: int = 0,
     on_result: Callable[[Result], None] = lambda result: None,
 ) -> Iterator[Result]:
-    """Test every law on every norm of every target, and yield the results as they come."""
+    """Test every property on every norm of every target, and yield the results as they come."""
     for target in targets:
-        for law, norm in plan(norms):
-            result = check_law(law, target, norm, max_examples=max_examples, seed=seed)
+        for prop, norm in plan(norms):
+            result = check_property(prop, target, norm, max_examples=max_examples, seed=seed)
             on_result(result)
             yield result

@@ -19,16 +19,17 @@ WORDS = (
     "seed",
     "layout",
     "dy_layout",
+    "param_layout",
 )
 
 
-def snippet(law: Any, target: Any, problem: Problem) -> str:
-    """Return a program that states the problem and asks the law again.
+def snippet(prop: Any, target: Any, problem: Problem) -> str:
+    """Return a program that states the problem and asks the property again.
 
     Parameters
     ----------
-    law : Law
-        The law that was broken.
+    prop : Property
+        The property that was broken.
     target : Target
         What broke it: one of gnref's own backends can be written down, another is named.
     problem : Problem
@@ -47,14 +48,14 @@ def snippet(law: Any, target: Any, problem: Problem) -> str:
         [
             "import numpy as np",
             *(["from ml_dtypes import bfloat16"] if needs_bfloat16 else []),
-            "from gnref.testing import LAWS, LAYOUTS, Gnref, Problem",
+            "from gnref.testing import PROPERTIES, LAYOUTS, Gnref, Problem",
             "",
             "problem = Problem(",
             f"    {problem.norm!r},",
             *lines,
             ")",
             f"target = Gnref({backend!r})" if backend else f"target = ...  # {target.name}",
-            f"print(LAWS[{law.name!r}].check(target, problem))  # above 1 the law is broken",
+            f"print(PROPERTIES[{prop.name!r}].check(target, problem))  # above 1 the property is broken",
         ]
     )
 
@@ -63,7 +64,7 @@ def _literal(problem: Problem, name: str, value: Any) -> str:
     """Write a value down; of an array every bit, and its layout."""
     if not isinstance(value, np.ndarray):
         return repr(value)
-    layout = {"x": problem.layout, "dy": problem.dy_layout}.get(name, "plain")
+    layout = {"x": problem.layout, "dy": problem.dy_layout}.get(name, problem.param_layout)
     text = array_literal(value)
     return text if layout == "plain" else f"LAYOUTS[{layout!r}]({text})"
 

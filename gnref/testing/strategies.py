@@ -16,6 +16,7 @@ from gnref.testing import data
 from gnref.testing.memory import LAYOUTS
 from gnref.testing.problems import CHANNEL_NORMS, Array, Problem
 
+PARAM_LAYOUTS = ("plain", "every_second", "backwards", "read_only")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
@@ -37,6 +38,7 @@ EASY = Range((0.0, 1.0), (1.0,))
 
 # (G, K): G groups of K channels. Where G = K, or either is 1, mistakes in the grouping do not show.
 GROUPS = ((1, 1), (2, 3), (3, 2), (1, 3), (3, 1), (2, 2), (2, 4), (4, 3), (3, 5), (5, 2), (2, 7))
+FEW = ((1, 1), (2, 1), (1, 2))
 
 
 class Sizes(NamedTuple):
@@ -49,15 +51,17 @@ class Sizes(NamedTuple):
 
 
 @st.composite
-def sizes(draw: st.DrawFn, max_elements: int) -> Sizes:
+def sizes(draw: st.DrawFn, max_elements: int, batch_sizes: Sequence[int], lengths: Sequence[int]) -> Sizes:
     """Draw N, G groups of K channels and 0 to 3 spatial axes, with at most so many elements.
 
     Every draw has its own range, whatever was drawn before, so that one can shrink and leave the
     others alone; what is too large is cut afterwards.
     """
-    N, (G, K) = draw(st.integers(1, 4)), draw(st.sampled_from(GROUPS))
+    N, (G, K) = draw(st.sampled_from(list(batch_sizes))), draw(st.sampled_from(GROUPS))
     spatial = draw(st.lists(st.integers(1, 7), max_size=3))
-    longer = draw(st.sampled_from([1, 1, 1, 5, 13, 37]))  # now and then a long set
+    longer = draw(st.sampled_from([1, 1, 1, 5, 13, 37]))  # now and then a longer set
+    if lengths:  # few sets, and long ones
+        return Sizes(min(N, 2), *draw(st.sampled_from(FEW)), (draw(st.sampled_from(list(lengths))),))
     if spatial:
         spatial[-1] *= longer
     N = max(1, min(N, max_elements // (G * K)))
@@ -81,6 +85,8 @@ def problems(
     eps: Sequence[float] = (1e-5, 1e-3, 0.5, 0.0),
     channel_axes: bool = True,
     affine: bool | None = None,
+    batch_sizes: Sequence[int] = (1, 2, 3, 4),
+    lengths: Sequence[int] = (),
 ) -> Problem:
     """Draw a problem of a norm.
 
@@ -101,35 +107,45 @@ def problems(
         Whether C may stand elsewhere than at axis 1.
     affine : bool, optional
         Whether weight and bias are there; by default each may be absent.
+    batch_sizes : sequence of int
+        To draw N from.
+    lengths : sequence of int
+        If given, to draw H*W from, for few and long sets; max_elements then does not hold.
     """
-    size = draw(sizes(max_elements))
-    shape, words = draw(structures(norm, size, channel_axes))
+    size = draw(sizes(max_elements, batch_sizes, lengths))
+    shape, options = draw(structures(norm, size, channel_axes))
     dtype = draw(st.sampled_from(list(dtypes)))
     present = st.sampled_from([False, True, True, True]) if affine is None else st.just(affine)
     with_weight, with_bias = draw(present), draw(present) and norm != "rms"
     param_dtype = draw(st.sampled_from([dtype, "float32"])) if dtype in ("float16", "bfloat16") else dtype
     layout, dy_layout = draw(st.sampled_from(list(layouts))), draw(st.sampled_from(list(layouts)))
+    param_layout = draw(st.sampled_from(PARAM_LAYOUTS))
     reach = RANGES[dtype] if hard else EASY
     offset, scale = draw(st.sampled_from(reach.offsets)), draw(st.sampled_from(reach.scales))
     eps_in_scale = draw(st.sampled_from(list(eps)))
     kind, dy_kind = draw(st.sampled_from(list(kinds))), draw(st.sampled_from(["integers", "normal"]))
     seed = draw(st.integers(0, 2**16))
     x = (data.values(kind, shape, seed) + offset) * scale
-    params = words.pop("params")
+    params = options.pop("params")
+    given: dict[str, Any] = {}
     if norm == "batch_frozen":
-        words |= statistics(params, seed, offset, scale, param_dtype)
+        given |= statistics(params, seed, offset, scale, param_dtype)
+    if with_weight:
+        given["weight"] = data.nonzero(params, seed).astype(np_dtype(param_dtype))
+    if with_bias:
+        given["bias"] = data.values("normal", params, seed + 1).astype(np_dtype(param_dtype))
+    options |= {name: LAYOUTS[param_layout](a) for name, a in given.items()}
     return Problem(
         norm,
         x=LAYOUTS[layout](x.astype(np_dtype(dtype))),
         dy=LAYOUTS[dy_layout](random_dy(dy_kind, shape, seed).astype(np_dtype(dtype))),
-        weight=data.nonzero(params, seed).astype(np_dtype(param_dtype)) if with_weight else None,
-        bias=data.values("normal", params, seed + 1).astype(np_dtype(param_dtype)) if with_bias else None,
         eps=eps_in_scale * scale**2,
         kind=kind,
         seed=seed,
         layout=layout,
         dy_layout=dy_layout,
-        **words,
+        param_layout=param_layout,
+        **options,
     )
 
 
@@ -137,7 +153,7 @@ def problems(
 def structures(
     draw: st.DrawFn, norm: str, size: Sizes, channel_axes: bool
 ) -> tuple[tuple[int, ...], dict[str, Any]]:
-    """Arrange the sizes as a norm wants them: x's shape, and the words that go with it."""
+    """Arrange the sizes as a norm wants them: x's shape, and the options that go with it."""
     N, G, K, spatial = size
     if norm not in CHANNEL_NORMS:
         shape = (N, G, K, *spatial)
@@ -152,13 +168,13 @@ def structures(
     shape = (N, *spatial[: axis - 1], C, *spatial[axis - 1 :])
     if axis != 1 and draw(st.booleans()):
         axis -= len(shape)  # counted from the end
-    words: dict[str, Any] = {"channel_axis": axis, "params": (C,)}
+    options: dict[str, Any] = {"channel_axis": axis, "params": (C,)}
     if norm == "group":
-        words["num_groups"] = G
+        options["num_groups"] = G
     if norm == "batch" and draw(st.booleans()):
         fits = [g for g in range(1, N + 1) if N % g == 0 and g * np.prod(spatial, dtype=int) > 1]
-        words["virtual_batch_size"] = draw(st.sampled_from(fits))
-    return shape, words
+        options["virtual_batch_size"] = draw(st.sampled_from(fits))
+    return shape, options
 
 
 def statistics(
@@ -173,7 +189,7 @@ def statistics(
 
 
 def random_dy(kind: str, shape: tuple[int, ...], seed: int) -> Array:
-    """A dy that is not constant: its distribution is x's business no longer."""
+    """A dy that is not constant, and that does not follow x: its values come from another seed."""
     return data.values(kind, shape, seed + 4)
 
 

@@ -116,22 +116,22 @@ class Tolerance:
     dbias: Array
 
 
-def tolerance(problem: Problem, oracle: bool = False) -> Tolerance:
+def tolerance(problem: Problem, oracle: str = "exact") -> Tolerance:
     """Return the tolerance of a problem's results against exact ones.
 
     Parameters
     ----------
     problem : Problem
         What was solved.
-    oracle : bool
-        Whether what it is compared with is itself computed in float64, and may be wrong by that
-        much: see `oracle_error`.
+    oracle : str
+        What it is compared with: all but "exact" compute in float64, and may be wrong by as much as
+        `oracle_error` says.
     """
     t = terms(problem)
     store = problem.x.dtype
     u = unit_roundoff(WIDE.get(store.name, store))
     y, dx, by_weight, by_bias = _scales(problem, t)
-    extra = oracle_error(t) if oracle else np.zeros(problem.shape)
+    extra = oracle_error(t, oracle)
     factors = {"y": 6 * u, "dx": 10 * u, "dparam": 10 * u}
     narrow = store.name in WIDE
     tol_y = spacing(t.weight * t.xhat + t.bias, store) if narrow else factors["y"] * y
@@ -152,14 +152,18 @@ def _scales(problem: Problem, t: Terms) -> tuple[Array, Array, Array, Array]:
     return y, dx, dy * (1 + t.xhat), dy
 
 
-def oracle_error(t: Terms) -> Array:
-    """Relative error of an oracle that computes in float64, per element.
+def oracle_error(t: Terms, oracle: str) -> Array:
+    """Relative error of an oracle, per element.
 
-    Its sums over m elements may be running sums. Where rounding errors have random signs, they add
-    up to about sqrt(m) u; but those of equal numbers, such as a constant set's, may all have one
-    sign, and m/2 u is what the mean may be off by. Its error in spreads is that times the offset.
+    "exact" has none, and "fsum" the roundings of its terms. The others sum m elements in float64,
+    perhaps one by one. Where rounding errors have random signs, they add up to about sqrt(m) u; but
+    those of equal numbers, such as a constant set's, may all have one sign, and m/2 u is what the
+    mean may be off by. Its error in spreads is that times the offset.
     """
-    return 2.0**-53 * (8 + np.sqrt(t.length) + (4 + t.length / 2) * t.offset)
+    if oracle in ("exact", "fsum"):
+        return np.full(t.xhat.shape, 0.0 if oracle == "exact" else 8 * 2.0**-53)
+    error: Array = 2.0**-53 * (8 + np.sqrt(t.length) + (4 + t.length / 2) * t.offset)
+    return error
 
 
 def _underflow(dtype: Any) -> float:

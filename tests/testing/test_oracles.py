@@ -166,19 +166,24 @@ def test_central_differences_see_a_gradient_wrong_by_1e_7():
     assert abs(Fraction(got) - slope * (1 + Fraction(1e-7))) > error
 
 
-@pytest.mark.parametrize("mistake", ["mean", "variance", "weight", "eps"])
-def test_a_backward_pass_without_a_path_is_seen(mistake):
-    problem = PROBLEMS["layer"]
-    expected = exact.gradients(problem)[0]
-    changes = {"weight": {"weight": None, "bias": None}, "eps": {"eps": 1e-7}}
-    stand_ins = {"mean": {"norm": "rms"}, "variance": {}}
-    if mistake == "variance":  # constants in the place of the statistics
-        got = np.array([[s[2] for s in exact.statistics(problem).values()]], float).T[:, :, None] * (
-            problem.dy * problem.weight
-        )
-    else:
-        got = floats(exact.gradients(problem.but(**(changes | stand_ins)[mistake]))[0])
-    assert disagreement(got, expected) > 1e-6
+MISTAKES = {
+    "the statistics are constants": {
+        "norm": "batch_frozen",
+        "running_mean": PROBLEMS["batch"].x.mean((0, 2, 3)),
+        "running_var": PROBLEMS["batch"].x.var((0, 2, 3)),
+    },
+    "the statistics are of each example": {"norm": "instance"},
+    "the weight is left out": {"weight": None},
+    "eps is twice as large": {"eps": 2e-5},
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_wrong_backward_pass_is_seen(mistake):
+    problem = PROBLEMS["batch"]
+    wrong = floats(exact.gradients(problem.but(**mistake))[0])
+    assert disagreement(wrong, exact.gradients(problem)[0]) > 1e-7
+    assert disagreement(wrong, differences.complex_step(problem)[0]) > 1e-7
 
 
 def test_exact_equals_an_example_worked_out_by_hand():
@@ -211,14 +216,7 @@ def test_exact_rms_equals_an_example_worked_out_by_hand():
 
 
 def test_rstd_is_good_to_200_bits():
-    for v in (
-        Fraction(2),
-        Fraction(1, 3),
-        Fraction(1e-41),
-        Fraction(7.3e36),
-        Fraction(5e-324),
-        Fraction(1e308),
-    ):
+    for v in map(Fraction, (2.0, 0.3, 1e-41, 7.3e36, 5e-324, 1e308)):
         rstd = exact.reciprocal_sqrt(v)
         assert 0 <= 1 - rstd * rstd * v < Fraction(1, 2**200)
     assert exact.reciprocal_sqrt(Fraction(1, 16)) == 4
@@ -317,6 +315,19 @@ def test_what_is_not_finite_is_refused(value):
             for what in set(oracle.gives) - {"central"}:
                 with pytest.raises(ValueError, match="NaN or an infinity"):
                     getattr(solve, what)(problem)
+
+
+def test_a_negative_variance_is_refused():
+    frozen = PROBLEMS["frozen"]
+    problem = frozen.but(running_var=-frozen.running_var)
+    for name in ("exact", "loops", "complex_step"):
+        assert oracles.why_not(name, problem) == "running_var + eps is negative"
+
+
+@pytest.mark.parametrize("name", ["autograd", "torch", "jax"])
+def test_frameworks_are_not_asked_for_the_mean_of_nothing(name):
+    pytest.importorskip(oracles.ORACLES[name].needs)
+    assert "x is empty" in oracles.why_not(name, random_problem("group", (0, 4, 3), num_groups=2))
 
 
 def test_empty_arrays_have_empty_answers():

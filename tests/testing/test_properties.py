@@ -1,11 +1,11 @@
-"""Every law holds for gnref's backends; a planted mistake breaks one; a slack tolerance would be seen."""
+"""Every property holds for gnref; a planted mistake breaks one; four tolerances are too many."""
 
 import numpy as np
 import pytest
 from textbook import MISTAKES, Textbook
 
 import gnref
-from gnref.testing import LAWS, Gnref, check_law, tolerance
+from gnref.testing import PROPERTIES, Gnref, check_property, tolerance
 from gnref.testing.problems import NORMS
 from gnref.testing.runner import plan
 
@@ -14,39 +14,43 @@ PLAIN = {"channel_axes": False, "layouts": ("plain",), "kinds": ("integers", "no
 
 
 @pytest.mark.parametrize("backend", READY)
-@pytest.mark.parametrize(("law", "norm"), [(law.name, norm) for law, norm in plan(NORMS)])
-def test_the_law_holds(backend, law, norm):
-    result = check_law(LAWS[law], Gnref(backend), norm, max_examples=25, seed=1)
+@pytest.mark.parametrize(("prop", "norm"), [(prop.name, norm) for prop, norm in plan(NORMS)])
+def test_the_property_holds(backend, prop, norm):
+    result = check_property(PROPERTIES[prop], Gnref(backend), norm, max_examples=25, seed=1)
     if result.status == "skipped":
         pytest.skip(result.reason)
     assert result.status == "passed", f"{result.reason}\n{result.snippet}"
     assert result.examples > 5
 
 
-def group_laws():
-    return [law for law in LAWS.values() if "group" in law.norms and law.oracle not in ("torch", "jax")]
+def group_properties():
+    return [
+        property
+        for prop in PROPERTIES.values()
+        if "group" in prop.norms and prop.oracle not in ("torch", "jax")
+    ]
 
 
 # What a correct float64 two-pass may not do: float64 at offsets of 1e9, which take a two-number mean.
 MODEST = {**PLAIN, "dtypes": ("float32", "bfloat16", "float16")}
 
 
-@pytest.mark.parametrize("law", [law.name for law in group_laws() if "layout" not in law.name])
-def test_a_correct_textbook_kernel_breaks_no_law(law):
-    if LAWS[law].name in (
+@pytest.mark.parametrize("prop", [prop.name for prop in group_properties() if "layout" not in prop.name])
+def test_a_correct_textbook_kernel_breaks_no_property(prop):
+    if PROPERTIES[prop].name in (
         "channels last is a transpose",
         "f(any layout) = f(plain layout)",
         "G = 1 is layer norm",
     ):
         pytest.skip("the textbook knows group norm in channels first only")
-    result = check_law(LAWS[law], Textbook(), "group", max_examples=20, **MODEST)
+    result = check_property(PROPERTIES[prop], Textbook(), "group", max_examples=20, **MODEST)
     assert result.status == "passed", f"{result.reason}\n{result.snippet}"
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_planted_mistake_breaks_a_law(mistake):
+def test_a_planted_mistake_breaks_a_property(mistake):
     target = Textbook(mistake)
-    results = (check_law(law, target, "group", max_examples=40, **PLAIN) for law in group_laws())
+    results = (check_property(prop, target, "group", max_examples=40, **PLAIN) for prop in group_properties())
     broken = next((result for result in results if result.status == "failed"), None)
     assert broken is not None
     assert broken.counterexample.x.size <= 64
@@ -85,12 +89,14 @@ class Off(Gnref):
 def test_four_tolerances_are_too_many(what, norm):
     if (what, norm) == ("dbias", "rms"):
         pytest.skip("rms norm has no bias")
-    law = LAWS["y equals exact fractions" if what == "y" else "gradients equal exact fractions"]
+    prop = PROPERTIES["y equals exact fractions" if what == "y" else "gradients equal exact fractions"]
     for dtype in ("float32", "float64", "float16", "bfloat16"):
-        result = check_law(law, Off(what), norm, max_examples=3, dtypes=(dtype,), affine=True)
+        result = check_property(prop, Off(what), norm, max_examples=3, dtypes=(dtype,), affine=True)
         assert result.status == "failed", dtype
 
 
-def test_every_law_says_what_it_states():
-    assert all(law.check.__doc__ or law.oracle in ("autograd", "torch", "jax") for law in LAWS.values())
-    assert all(len(name) <= 36 for name in LAWS)
+def test_every_property_says_what_it_states():
+    assert all(
+        prop.check.__doc__ or prop.oracle in ("autograd", "torch", "jax") for prop in PROPERTIES.values()
+    )
+    assert all(len(name) <= 36 for name in PROPERTIES)

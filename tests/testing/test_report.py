@@ -4,7 +4,7 @@ import json
 from rich.console import Console
 from textbook import Textbook
 
-from gnref.testing import LAWS, Gnref, Result, check_law
+from gnref.testing import PROPERTIES, Gnref, Result, check_property
 from gnref.testing.report import cell, show, to_json, verdict
 
 PLAIN = {"channel_axes": False, "layouts": ("plain",)}
@@ -12,10 +12,14 @@ PLAIN = {"channel_axes": False, "layouts": ("plain",)}
 
 def results():
     names = ("y equals plain loops", "inputs are unchanged", "<dx,xhat> = eps rstd^3 <w dy,xhat>")
-    good = [check_law(LAWS[name], Gnref("reference"), "group", max_examples=5) for name in names]
-    bad = check_law(LAWS["dx sums to 0 over a set"], Textbook("dx is 0"), "group", max_examples=5, **PLAIN)
+    good = [check_property(PROPERTIES[name], Gnref("reference"), "group", max_examples=5) for name in names]
+    bad = check_property(
+        PROPERTIES["dx sums to 0 over a set"], Textbook("dx is 0"), "group", max_examples=5, **PLAIN
+    )
     skipped = Result("gnref:reference", "group", "y equals torch", "skipped", reason="torch is not installed")
-    wrong = check_law(LAWS["f(x)[i] = f(x[i:i+1])"], Textbook("mean term forgotten"), "group", max_examples=5)
+    wrong = check_property(
+        PROPERTIES["f(x)[i] = f(x[i:i+1])"], Textbook("mean term forgotten"), "group", max_examples=5
+    )
     return [*good, bad, skipped, wrong]
 
 
@@ -33,14 +37,14 @@ def test_the_table_says_it_all():
     assert shown.rstrip().splitlines()[-1] == verdict(results())
 
 
-def test_brackets_in_a_law_are_not_markup():
-    row = check_law(LAWS["f(x)[i] = f(x[i:i+1])"], Gnref("reference"), "group", max_examples=3)
+def test_brackets_in_a_property_are_not_markup():
+    row = check_property(PROPERTIES["f(x)[i] = f(x[i:i+1])"], Gnref("reference"), "group", max_examples=3)
     assert "f(x)[i] = f(x[i:i+1])" in text([row])
 
 
 def test_a_failure_shows_its_program():
-    law = LAWS["gradients equal exact fractions"]
-    row = check_law(law, Textbook("dx is 0"), "group", max_examples=30, **PLAIN)
+    prop = PROPERTIES["gradients equal exact fractions"]
+    row = check_property(prop, Textbook("dx is 0"), "group", max_examples=30, **PLAIN)
     shown = text([row])
     assert "FAIL" in shown
     assert "problem = Problem(" in shown

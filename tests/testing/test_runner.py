@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from textbook import Textbook
 
-from gnref.testing import LAWS, Gnref, check_law
+from gnref.testing import PROPERTIES, Gnref, check_property
 from gnref.testing.coverage import FEATURES, Coverage
-from gnref.testing.properties.law import identical, worst
+from gnref.testing.properties.property import identical, worst
 from gnref.testing.runner import check, plan
 from gnref.testing.snippet import array_literal, snippet
 
@@ -21,29 +21,29 @@ class Raises(Gnref):
 
 
 def test_a_failure_is_shrunk_and_reproduces():
-    law = LAWS["dx sums to 0 over a set"]
-    result = check_law(law, Textbook("mean term forgotten"), "group", max_examples=50, **PLAIN)
+    prop = PROPERTIES["dx sums to 0 over a set"]
+    result = check_property(prop, Textbook("mean term forgotten"), "group", max_examples=50, **PLAIN)
     assert result.status == "failed"
     assert "times the tolerance" in result.reason
     problem = result.counterexample
     assert problem.x.size <= 2
     assert set(problem.x.ravel()) <= set(range(-8, 9))
-    assert law.check(Textbook("mean term forgotten"), problem) > 1
-    assert law.check(Gnref("reference"), problem) <= 1
+    assert prop.check(Textbook("mean term forgotten"), problem) > 1
+    assert prop.check(Gnref("reference"), problem) <= 1
 
 
 def test_the_snippet_runs_and_shows_the_failure(capsys):
-    law, target = LAWS["f(x)[i] = f(x[i:i+1])"], Raises("reference")
-    result = check_law(law, target, "group", max_examples=50)
+    prop, target = PROPERTIES["f(x)[i] = f(x[i:i+1])"], Raises("reference")
+    result = check_property(prop, target, "group", max_examples=50)
     assert result.reason == "ZeroDivisionError: N > 1"
     namespace = {}
     exec(result.snippet, namespace)
-    assert capsys.readouterr().out == "0.0\n", "the honest backend keeps the law"
+    assert capsys.readouterr().out == "0.0\n", "the honest backend keeps the property"
     again, problem = namespace["problem"], result.counterexample
     assert np.array_equal(again.x, problem.x)
     assert again.x.strides == problem.x.strides
     with pytest.raises(ZeroDivisionError):
-        law.check(target, again)
+        prop.check(target, again)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
@@ -55,7 +55,7 @@ def test_array_literals_read_back_bit_for_bit(dtype):
 
 
 def test_a_target_that_cannot_be_written_down_is_named():
-    text = snippet(LAWS["inputs are unchanged"], Textbook(), problem_of("bfloat16"))
+    text = snippet(PROPERTIES["inputs are unchanged"], Textbook(), problem_of("bfloat16"))
     assert "target = ...  # textbook with None" in text
     assert "from ml_dtypes import bfloat16" in text
     assert "x=LAYOUTS['every_second'](np.array(" in text
@@ -70,28 +70,28 @@ def problem_of(dtype):
 
 
 def test_equal_seeds_draw_equal_problems():
-    law = LAWS["y equals plain loops"]
-    one, same, other = (check_law(law, Gnref("reference"), "group", seed=seed) for seed in (5, 5, 6))
+    prop = PROPERTIES["y equals plain loops"]
+    one, same, other = (check_property(prop, Gnref("reference"), "group", seed=seed) for seed in (5, 5, 6))
     assert one.worst == same.worst
     assert one.coverage == same.coverage
     assert one.worst != other.worst
 
 
-def test_check_yields_one_result_per_law_and_norm():
+def test_check_yields_one_result_per_property_and_norm():
     results = list(check([Gnref("reference")], ["rms"], max_examples=3))
-    assert [(r.law, r.norm) for r in results] == [(law.name, norm) for law, norm in plan(["rms"])]
+    assert [(r.property_name, r.norm) for r in results] == [(prop.name, norm) for prop, norm in plan(["rms"])]
     assert {r.status for r in results} <= {"passed", "skipped"}
 
 
-def test_a_law_that_no_problem_touches_is_no_pass():
-    law = LAWS["f(x)[i] = f(x[i:i+1])"]
-    silent = type(law)("silent", lambda target, problem: None)
-    assert check_law(silent, Gnref("reference"), "batch", max_examples=3).status == "empty"
+def test_a_property_that_no_problem_touches_is_no_pass():
+    prop = PROPERTIES["f(x)[i] = f(x[i:i+1])"]
+    silent = type(prop)("silent", lambda target, problem: None)
+    assert check_property(silent, Gnref("reference"), "batch", max_examples=3).status == "empty"
 
 
 def test_a_missing_oracle_is_a_skip(monkeypatch):
     monkeypatch.setattr("gnref.testing.oracles.find_spec", lambda name: None)
-    result = check_law(LAWS["y equals torch"], Gnref("reference"), "batch", max_examples=3)
+    result = check_property(PROPERTIES["y equals torch"], Gnref("reference"), "batch", max_examples=3)
     assert result.status == "skipped"
     assert "torch is not installed" in result.reason
 

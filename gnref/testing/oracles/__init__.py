@@ -8,6 +8,7 @@ stands in its own docstring.
 name                 gives        how
 ==================== ============ ===========================================================
 exact                y, gradients fractions, exact but for rstd, which is good to 2^-200
+fsum                 y, gradients float64, sums without rounding errors, for long sets
 loops                y            float64, the papers' sums element by element
 complex_step         gradients    complex steps through the loops
 central_differences  central      central differences of the loops, with a bound on their error
@@ -54,7 +55,8 @@ class Oracle(NamedTuple):
 _BOTH = {"y": "y", "gradients": "gradients"}
 
 ORACLES: dict[str, Oracle] = {
-    "exact": Oracle(f"{__name__}.exact", None, _BOTH, 300),
+    "exact": Oracle(f"{__name__}.exact", None, _BOTH | {"statistics": "statistics"}, 300),
+    "fsum": Oracle(f"{__name__}.fsum", None, _BOTH, 1_000_000),
     "loops": Oracle(f"{__name__}.loops", None, {"y": "y"}, 10_000),
     "complex_step": Oracle(f"{__name__}.differences", None, {"gradients": "complex_step"}, 60),
     "central_differences": Oracle(f"{__name__}.differences", None, {"central": "central_within"}, 10_000),

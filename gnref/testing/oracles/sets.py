@@ -20,16 +20,18 @@ Only indices are compared here: no reshape and no strides, which is what the lib
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from gnref.testing.problems import CHANNEL_NORMS, Problem
 
+Array = Any
 Index = tuple[Any, ...]  # of ints; of arrays of ints, for many elements at once
 
 
-def set_key(problem: Problem, i: Index) -> Index:
+def set_key(problem: Problem, i: Any) -> Any:
     """Return what names the set S_i of the element x[i].
 
     Two elements share a mean and a variance if and only if their keys are equal: (i_C,) in batch norm,
@@ -50,7 +52,7 @@ def set_key(problem: Problem, i: Index) -> Index:
     return (i_C,)
 
 
-def weight_index(problem: Problem, i: Index) -> Index:
+def weight_index(problem: Problem, i: Any) -> Any:
     """Return where in weight and bias the parameters of x[i] stand: (i_C,), or the trailing indices."""
     if problem.norm not in CHANNEL_NORMS:
         return i[_leading(problem) :]
@@ -63,6 +65,27 @@ def by_set(problem: Problem) -> dict[Index, list[Index]]:
     for i in np.ndindex(problem.shape):
         sets[set_key(problem, i)].append(i)
     return dict(sets)
+
+
+@lru_cache(maxsize=32)  # many ask, and a problem never changes
+def set_ids(problem: Problem) -> Array:
+    """Number the sets from 0, without gaps: an int array of x's shape."""
+    ids = _number(set_key(problem, tuple(np.indices(problem.shape))), problem.shape)
+    return np.unique(ids, return_inverse=True)[1].reshape(problem.shape)
+
+
+@lru_cache(maxsize=32)
+def param_ids(problem: Problem) -> Array:
+    """Return the position of each element's weight in the flattened parameter: an array of x's shape."""
+    return _number(weight_index(problem, tuple(np.indices(problem.shape))), problem.shape)
+
+
+def _number(key: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
+    """Make one number of an index, in row-major order; each part of it is an array."""
+    ids = np.zeros(shape, dtype=int)
+    for part in key:
+        ids = ids * (int(part.max(initial=0)) + 1) + part
+    return ids
 
 
 def _leading(problem: Problem) -> int:

@@ -1,11 +1,14 @@
-"""The laws that every correct norm obeys. `LAWS` has them by name."""
+"""The properties that every correct norm obeys. `PROPERTIES` has them by name."""
 
 from gnref.testing.properties import algebra, identities, oracles, sets, storage
-from gnref.testing.properties.law import ENTERED, Law
+from gnref.testing.properties.property import ENTERED, Property
 
 ORDER = (oracles, algebra, sets, identities, storage)
-LAWS: dict[str, Law] = {
-    name: law for module in ORDER for name, law in ENTERED.items() if law.check.__module__ == module.__name__
+PROPERTIES: dict[str, Property] = {
+    name: entered
+    for module in ORDER
+    for name, entered in ENTERED.items()
+    if entered.check.__module__ == module.__name__
 }
 
-__all__ = ["LAWS", "Law", "algebra", "identities", "oracles", "sets", "storage"]
+__all__ = ["PROPERTIES", "Property", "algebra", "identities", "oracles", "sets", "storage"]

@@ -1,4 +1,4 @@
-"""Laws of the formula: moments, orthogonality, invariances."""
+"""Properties of the formula: moments, orthogonality, invariances."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import numpy as np
 
 from gnref.testing.members import set_sizes, set_sums
 from gnref.testing.problems import CHANNEL_NORMS, Array, Problem
-from gnref.testing.properties.law import law, wide, worst
+from gnref.testing.properties.property import holds, wide, worst
 from gnref.testing.targets import Target, gradients
 from gnref.testing.tolerances import spacing, terms, tolerance, unit_roundoff
 
 
-@law("mean 0 and variance v/(v+eps)", but=["batch_frozen"])
+@holds("mean 0 and variance v/(v+eps)", but=["batch_frozen"])
 def moments(target: Target, problem: Problem) -> float | None:
     """Over the shared axes; rms norm has the second moment only."""
     bare = problem.but(weight=None, bias=None)
     xhat = wide(target.forward(bare).y)
-    t, tol = terms(bare), tolerance(bare, oracle=True).y
+    t, tol = terms(bare), tolerance(bare, oracle="loops").y
     m = set_sizes(bare)
     second = t.var * t.rstd**2  # v / (v + eps)
     errors = [(set_sums(bare, xhat**2 - second) / m, set_sums(bare, 2 * t.xhat * tol + tol**2) / m)]
@@ -25,7 +25,7 @@ def moments(target: Target, problem: Problem) -> float | None:
     return worst(*errors)
 
 
-@law("dx sums to 0 over a set", but=["rms", "batch_frozen"])
+@holds("dx sums to 0 over a set", but=["rms", "batch_frozen"])
 def dx_sum(target: Target, problem: Problem) -> float | None:
     """Adding a constant to a set changes nothing, so no gradient points that way."""
     dx = gradients(target, problem).dx
@@ -33,17 +33,17 @@ def dx_sum(target: Target, problem: Problem) -> float | None:
     return worst((set_sums(problem, wide(dx)), set_sums(problem, tolerance(problem).dx)))
 
 
-@law("<dx,xhat> = eps rstd^3 <w dy,xhat>", but=["batch_frozen"])
+@holds("<dx,xhat> = eps rstd^3 <w dy,xhat>", but=["batch_frozen"])
 def dx_along_xhat(target: Target, problem: Problem) -> float | None:
     """Scaling a set changes y by what eps lets through, and no more."""
     dx = gradients(target, problem).dx
     assert dx is not None
-    t, tol = terms(problem), tolerance(problem, oracle=True).dx
+    t, tol = terms(problem), tolerance(problem, oracle="loops").dx
     expected = set_sums(problem, problem.eps * t.rstd**3 * t.signed_g * t.signed_xhat)
     return worst((set_sums(problem, wide(dx) * t.signed_xhat) - expected, set_sums(problem, t.xhat * tol)))
 
 
-@law("shift: f(x + c) = f(x)", but=["rms", "batch_frozen"], hard=False)
+@holds("shift: f(x + c) = f(x)", but=["rms", "batch_frozen"], hard=False)
 def shift(target: Target, problem: Problem) -> float | None:
     """A constant added to x changes neither y nor dx."""
     dtype = problem.x.dtype
@@ -55,42 +55,51 @@ def shift(target: Target, problem: Problem) -> float | None:
     return _agree(target, problem.but(x=shifted), problem.but(x=back.astype(dtype)))
 
 
-@law("scale: f(a x; a^2 eps) = f(x; eps)", hard=False)
+@holds("scale: f(a x; a^2 eps) = f(x; eps)", hard=False)
 def scale(target: Target, problem: Problem) -> float | None:
     """x in other units, eps too: y stays, dx turns over. a is a power of two, which rounds nothing."""
-    a = 2.0 ** (problem.seed % 7 - 3)
-    words = {"x": problem.x * problem.x.dtype.type(a), "eps": problem.eps * a**2}
+    reach = {"float16": 3, "bfloat16": 40, "float32": 40, "float64": 200}[problem.x.dtype.name]
+    power = 1 + problem.seed % reach
+    a = 2.0 ** (power if problem.seed // reach % 2 else -power)
+    changes = {"x": problem.x * problem.x.dtype.type(a), "eps": problem.eps * a**2}
     if problem.running_mean is not None and problem.running_var is not None:
-        words["running_mean"] = problem.running_mean * problem.running_mean.dtype.type(a)
-        words["running_var"] = problem.running_var * problem.running_var.dtype.type(a**2)
-    return _agree(target, problem.but(**words), problem, dx_factor=a)
+        changes["running_mean"] = problem.running_mean * problem.running_mean.dtype.type(a)
+        changes["running_var"] = problem.running_var * problem.running_var.dtype.type(a**2)
+    return _agree(target, problem.but(**changes), problem, dx_factor=a)
 
 
-@law("permutation of a set's elements", max_elements=160)
+@holds("permutation along an axis", max_elements=160)
 def permutation(target: Target, problem: Problem) -> float | None:
-    """Elements trade places within their sets (weights with them): y and dx move along."""
-    rng = np.random.default_rng(problem.seed)
-    if problem.norm not in CHANNEL_NORMS:
-        assert problem.normalized_shape is not None
-        order = rng.permutation(problem.normalized_shape[-1])
-        params = {
-            name: None if p is None else np.take(p, order, axis=-1)
-            for name, p in (("weight", problem.weight), ("bias", problem.bias))
-        }
-        return _moved(target, problem, order, len(problem.shape) - 1, params)
-    spatial = [i for i in range(1, len(problem.shape)) if i != problem.channel_axis % len(problem.shape)]
-    if not spatial:
+    """Elements, or whole sets, trade places (their parameters with them): y and dx move along.
+
+    Channels move within their groups, and groups among themselves; N stays where virtual batches
+    cut it in pieces.
+    """
+    rng, ndim = np.random.default_rng(problem.seed), len(problem.shape)
+    axes = [i for i in range(ndim) if problem.shape[i] > 1 and (i > 0 or problem.virtual_batch_size is None)]
+    if not axes:
         return None
-    axis = spatial[-1]
-    return _moved(target, problem, rng.permutation(problem.shape[axis]), axis, {})
+    axis = int(rng.choice(axes))
+    order = rng.permutation(problem.shape[axis])
+    params = ("weight", "bias", "running_mean", "running_var")
+    if problem.norm in CHANNEL_NORMS:
+        if axis != problem.channel_axis % ndim:
+            return _moved(target, problem, order, axis, {})
+        if problem.num_groups is not None:
+            grouped = np.arange(len(order)).reshape(problem.num_groups, -1)
+            order = rng.permuted(grouped, axis=1)[rng.permutation(problem.num_groups)].ravel()
+        return _moved(target, problem, order, axis, dict.fromkeys(params, 0))
+    assert problem.normalized_shape is not None
+    trailing = axis - (ndim - len(problem.normalized_shape))
+    return _moved(target, problem, order, axis, dict.fromkeys(params, trailing) if trailing >= 0 else {})
 
 
-def _moved(
-    target: Target, problem: Problem, order: Array, axis: int, params: dict[str, Array | None]
-) -> float:
-    """Compare a problem with itself, its elements in another order along one axis."""
+def _moved(target: Target, problem: Problem, order: Array, axis: int, params: dict[str, int]) -> float:
+    """Compare a problem with itself, its elements (and parameters, along their axis) in another order."""
+    own = {name: (getattr(problem, name), i) for name, i in params.items()}
+    changes = {name: np.take(p, order, axis=i) for name, (p, i) in own.items() if p is not None}
     there = problem.but(
-        x=np.take(problem.x, order, axis=axis), dy=np.take(problem.dy, order, axis=axis), **params
+        x=np.take(problem.x, order, axis=axis), dy=np.take(problem.dy, order, axis=axis), **changes
     )
     here, moved, tol = target.forward(problem).y, target.forward(there).y, tolerance(problem)
     dx, dx_moved = gradients(target, problem).dx, gradients(target, there).dx
@@ -113,7 +122,7 @@ def _agree(target: Target, one: Problem, other: Problem, dx_factor: float = 1.0)
     )
 
 
-@law("rstd^2 (var + eps) = 1", eps=(1e-5, 1e-3, 0.5))
+@holds("rstd^2 (var + eps) = 1", eps=(1e-5, 1e-3, 0.5))
 def rstd_and_var(target: Target, problem: Problem) -> float | None:
     """The saved statistics are the ones they say: rstd no variance, var not 1/rstd^2 - eps."""
     forward = target.forward(problem)
@@ -122,7 +131,7 @@ def rstd_and_var(target: Target, problem: Problem) -> float | None:
     return worst((product - 1, 8 * unit_roundoff(forward.rstd.dtype)))
 
 
-@law("frozen: dx = dy weight rstd", norms=["batch_frozen"])
+@holds("frozen: dx = dy weight rstd", norms=["batch_frozen"])
 def frozen(target: Target, problem: Problem) -> float | None:
     """Constant statistics leave the direct path alone."""
     dx = gradients(target, problem).dx

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gnref.testing.problems import Problem
-from gnref.testing.properties.law import law, wide, worst
+from gnref.testing.properties.property import holds, wide, worst
 from gnref.testing.targets import Target, gradients
 from gnref.testing.tolerances import tolerance
 
@@ -21,7 +21,7 @@ def same(target: Target, one: Problem, other: Problem) -> float:
     return worst(*pairs)
 
 
-@law("G = 1 is layer norm", norms=["group"], channel_axes=False)
+@holds("G = 1 is layer norm", norms=["group"], channel_axes=False)
 def one_group(target: Target, problem: Problem) -> float | None:
     """With affine they differ: a weight per channel here, a weight per element there."""
     bare = problem.but(num_groups=1, weight=None, bias=None)
@@ -29,14 +29,14 @@ def one_group(target: Target, problem: Problem) -> float | None:
     return same(target, bare, layer)
 
 
-@law("G = C is instance norm", norms=["instance"])
+@holds("G = C is instance norm", norms=["instance"])
 def all_groups(target: Target, problem: Problem) -> float | None:
     """A group of one channel is that channel."""
     C = problem.shape[problem.channel_axis]
     return same(target, problem.but(norm="group", num_groups=C), problem)
 
 
-@law("N = 1: batch norm is instance norm", norms=["instance"])
+@holds("N = 1: batch norm is instance norm", norms=["instance"])
 def one_example(target: Target, problem: Problem) -> float | None:
     """Where the set has more than one element, which batch norm asks for."""
     first = problem.but(x=problem.x[:1], dy=problem.dy[:1])
@@ -45,7 +45,7 @@ def one_example(target: Target, problem: Problem) -> float | None:
     return same(target, first.but(norm="batch"), first)
 
 
-@law("virtual batches are pieces", norms=["batch"])
+@holds("virtual batches are pieces", norms=["batch"])
 def pieces(target: Target, problem: Problem) -> float | None:
     """y and dx piece by piece; dweight and dbias are sums over the pieces."""
     size = problem.virtual_batch_size

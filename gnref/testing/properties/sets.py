@@ -7,7 +7,7 @@ import numpy as np
 from gnref.testing.data import values
 from gnref.testing.members import param_ids, set_ids
 from gnref.testing.problems import Array, Problem
-from gnref.testing.properties.law import identical, law, wide
+from gnref.testing.properties.property import holds, identical, wide
 from gnref.testing.targets import Target, gradients
 
 
@@ -28,7 +28,7 @@ def outside(mask: Array, target: Target, one: Problem, other: Problem) -> float:
     )
 
 
-@law("a changed set leaves the others", exact=True)
+@holds("a changed set leaves the others", exact=True)
 def independence(target: Target, problem: Problem) -> float | None:
     """Other numbers in one set, in x and in dy: every other set is bit-identical."""
     mask = one_set(problem)
@@ -37,7 +37,7 @@ def independence(target: Target, problem: Problem) -> float | None:
     return outside(mask, target, changed, problem.but(x=problem.x.copy(), dy=problem.dy.copy()))
 
 
-@law("NaN stays in its set", exact=True)
+@holds("NaN stays in its set", exact=True)
 def nan(target: Target, problem: Problem) -> float | None:
     """One NaN: y and dx of its set are NaN (of the frozen norm y alone), the others bit-identical."""
     mask = one_set(problem)
@@ -55,21 +55,28 @@ def nan(target: Target, problem: Problem) -> float | None:
     return outside(mask, target, poisoned, problem.but(x=problem.x.copy()))
 
 
-@law("f(x)[i] = f(x[i:i+1])", but=["batch"], exact=True)
+@holds(
+    "f(x)[i] = f(x[i:i+1])",
+    but=["batch"],
+    exact=True,
+    batch_sizes=(1, 2, 3, 255, 256, 257),
+    max_elements=4000,
+)
 def batch_invariance(target: Target, problem: Problem) -> float | None:
-    """An example's result does not depend on its neighbours in the batch, to the last bit."""
+    """An example's y and dx do not depend on its neighbours in the batch, to the last bit."""
+    N = problem.shape[0]
     if problem.normalized_shape is not None and len(problem.normalized_shape) == len(problem.shape):
         return None
-    i = problem.seed % problem.shape[0]
-    alone = problem.but(x=problem.x[i : i + 1], dy=problem.dy[i : i + 1])
-    dx, dx_alone = gradients(target, problem).dx, gradients(target, alone).dx
-    assert dx is not None and dx_alone is not None
-    return identical(
-        (target.forward(problem).y[i : i + 1], target.forward(alone).y), (dx[i : i + 1], dx_alone)
-    )
+    y, dx = target.forward(problem).y, gradients(target, problem).dx
+    assert dx is not None
+    pairs = []
+    for i in {0, problem.seed % N, N - 1}:
+        alone = problem.but(x=problem.x[i : i + 1], dy=problem.dy[i : i + 1])
+        pairs += [(y[i : i + 1], target.forward(alone).y), (dx[i : i + 1], gradients(target, alone).dx)]
+    return identical(*pairs)
 
 
-@law("a constant set gives the bias", but=["rms", "batch_frozen"], exact=True, eps=(1e-5, 1e-3, 0.5))
+@holds("a constant set gives the bias", but=["rms", "batch_frozen"], exact=True, eps=(1e-5, 1e-3, 0.5))
 def constant(target: Target, problem: Problem) -> float | None:
     """x - mean is 0 exactly, whatever the constant and the length of the set."""
     mask = one_set(problem)
@@ -78,3 +85,21 @@ def constant(target: Target, problem: Problem) -> float | None:
     owner = param_ids(problem)
     bias = np.zeros(problem.shape) if problem.bias is None else problem.bias.ravel()[owner]
     return identical((y[mask], bias.astype(y.dtype)[mask]))
+
+
+@holds("an empty array gives empty results", exact=True)
+def empty(target: Target, problem: Problem) -> float | None:
+    """N = 0 or, by the seed, a spatial axis of 0: y and dx empty, dweight and dbias all 0."""
+    inner = [i for i in range(1, len(problem.shape)) if i != problem.channel_axis % len(problem.shape)]
+    leading = problem.normalized_shape is None or len(problem.normalized_shape) < len(problem.shape)
+    axes = ([0] if leading else []) + (inner if problem.normalized_shape is None else [])
+    if not axes:
+        return None
+    axis = axes[problem.seed % len(axes)]
+    x, dy = (np.take(a, [], axis=axis) for a in (problem.x, problem.dy))
+    nothing = problem.but(x=x, dy=dy, virtual_batch_size=None)
+    grads = gradients(target, nothing)
+    pairs: list[tuple[Array | None, Array | None]] = [(target.forward(nothing).y, x), (grads.dx, dy)]
+    for grad, param in ((grads.dweight, problem.weight), (grads.dbias, problem.bias)):
+        pairs.append((grad, None if param is None else np.zeros_like(param)))
+    return identical(*pairs)

@@ -1,4 +1,4 @@
-"""What a property is: a law that every correct norm obeys, as a function that measures the offence."""
+"""What a property is: what every correct norm obeys, as a function that measures the offence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Check = Callable[[Target, Problem], float | None]
 
 
 @dataclass(frozen=True)
-class Law:
+class Property:
     """A property, the norms that it holds for, and the problems that put it to the test.
 
     Attributes
@@ -24,11 +24,11 @@ class Law:
         How reports call it.
     check : callable
         ``check(target, problem)`` returns the worst error in units of the tolerance (0 or infinity
-        where results must be bit-identical), or None where the problem says nothing about the law.
+        where results must be bit-identical), or None where the problem says nothing about the property.
     norms : tuple of str
         Of `gnref.testing.problems.NORMS`.
     exact : bool
-        Whether the law allows no tolerance.
+        Whether the property allows no tolerance.
     oracle : str or None
         The oracle of `gnref.testing.oracles` that it needs.
     options : dict
@@ -43,10 +43,10 @@ class Law:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-ENTERED: dict[str, Law] = {}  # in the order of import; `gnref.testing.properties.LAWS` sorts them
+ENTERED: dict[str, Property] = {}  # in the order of import; `gnref.testing.properties.PROPERTIES` sorts them
 
 
-def law(
+def holds(
     name: str,
     *,
     norms: Iterable[str] = NORMS,
@@ -55,11 +55,11 @@ def law(
     oracle: str | None = None,
     **options: Any,
 ) -> Callable[[Check], Check]:
-    """Enter a function into the list of laws."""
+    """Enter a function into the list of properties."""
 
     def enter(check: Check) -> Check:
         kept = tuple(norm for norm in norms if norm not in tuple(but))
-        ENTERED[name] = Law(name, check, kept, exact, oracle, options)
+        ENTERED[name] = Property(name, check, kept, exact, oracle, options)
         return check
 
     return enter
