@@ -114,13 +114,13 @@ def check_layer_axis(channel_axis: Any) -> int:
 
 
 def _real(value: Any) -> float | None:
-    """The value as a float (infinite if it is too large for one), or None if it is no real number."""
+    """The value as a float (infinity if it is too large for one), or None if it is no real number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     try:
         return float(value)
-    except OverflowError:
-        return inf if value > 0 else -inf
+    except OverflowError:  # an integer; no argument means anything at such a size
+        return inf
 
 
 def _integer(value: Any) -> int | None:

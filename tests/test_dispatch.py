@@ -41,6 +41,8 @@ def test_the_default_is_the_fastest_that_is_ready(monkeypatch):
 def test_an_unknown_backend():
     with pytest.raises(gnref.BackendError, match="backend is 'gpu'; expected one of reference, cpu, cuda"):
         gnref.batch_norm(X, backend="gpu")
+    with pytest.raises(gnref.BackendError, match=r"backend is \['cpu'\]; expected one of"):
+        gnref.batch_norm(X, backend=["cpu"])
 
 
 def test_a_backend_takes_its_own_arrays(monkeypatch):

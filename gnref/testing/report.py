@@ -17,8 +17,8 @@ from gnref.testing.properties import PROPERTIES
 from gnref.testing.runner import SLACK, Result
 
 LEGEND = (
-    "Numbers are the worst error in units of the tolerance: above 1 fails, and ~ marks those below "
-    f"{SLACK}, whose tolerance is slack. = is bit-identical. - is a property that is not this norm's."
+    "Numbers are the worst error in units of the tolerance: above 1 fails. ~ : a dtype stays below "
+    f"{SLACK}, so its tolerance is slack. = is bit-identical. - is a property that is not this norm's."
 )
 HEADINGS = {"instance": "inst.", "batch_frozen": "frozen"}
 
@@ -114,6 +114,7 @@ def to_json(results: Sequence[Result], settings: dict[str, Any]) -> str:
             "status": r.status,
             "examples": r.examples,
             "worst_error_in_tolerances": None if r.exact or r.worst == float("inf") else r.worst,
+            "worst_by_dtype": r.worst_by_dtype,
             "exact": r.exact,
             "slack": r.slack,
             "reason": r.reason,

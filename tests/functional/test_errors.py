@@ -42,7 +42,14 @@ def test_x_is_no_floating_point_array(norm, x, message):
 @pytest.mark.parametrize("norm", CALLS)
 @pytest.mark.parametrize(
     ("eps", "error"),
-    [(-1e-5, ValueError), (np.inf, ValueError), (np.nan, ValueError), ("0", TypeError), (None, TypeError)],
+    [
+        (-1e-5, ValueError),
+        (10**400, ValueError),
+        (np.inf, ValueError),
+        (np.nan, ValueError),
+        ("0", TypeError),
+        (None, TypeError),
+    ],
 )
 def test_eps(norm, eps, error):
     with pytest.raises(error, match=rf"eps is {eps!r}; expected a (finite )?number >= 0"):
@@ -141,6 +148,7 @@ def saved():
         (np.ones((2, 4, 3), "f4"), {}, TypeError, "dy has dtype float32; expected that of x, float64"),
         (1.0, {}, TypeError, "dy is a builtins.float; expected an array"),
         (X, {"needs": ["x", "eps"]}, ValueError, "needs has 'eps'; expected names among x, weight, bias"),
+        (X, {"needs": None}, TypeError, "needs is None; expected names among"),
         (X, {"needs": "weights"}, ValueError, "needs has 'weights'; expected names among"),
         (X, {"out": np.empty(3)}, ValueError, r"out has shape \(3,\)"),
         (X, {"out": X}, ValueError, "out shares memory with dy; expected an array that overlaps no input"),
@@ -167,3 +175,9 @@ def test_needs_may_be_one_name():
     assert gnref.backward(X, saved(), needs="x")[1] is None
     assert saved().norm == "group"
     assert repr(saved()) == f"<Saved of group norm: x (2, 4, 3) float64, backend {saved().backend}>"
+
+
+@pytest.mark.parametrize("wrong", [None, (X, X), X])
+def test_saved_must_be_saved(wrong):
+    with pytest.raises(TypeError, match=f"saved is a {type(wrong).__name__}; expected the Saved of a"):
+        gnref.backward(X, wrong)

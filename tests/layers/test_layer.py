@@ -78,13 +78,66 @@ def test_without_affine_there_is_no_weight():
     assert gnref.RMSNorm(5, elementwise_affine=False).weight is None
 
 
-def test_a_wrong_state_changes_nothing():
+@pytest.mark.parametrize(
+    ("state", "error", "message"),
+    [
+        (
+            {"weight": np.zeros(6)},
+            ValueError,
+            r"state has the names \['weight'\]; expected \['bias', 'weight'\]",
+        ),
+        (None, ValueError, "state has the names None; expected"),
+        (
+            {"weight": np.zeros(6), "bias": np.zeros(5)},
+            ValueError,
+            r"state\['bias'\] has shape \(5,\); .* \(6,\)",
+        ),
+        (
+            {"weight": np.zeros(6), "bias": np.zeros(6, complex)},
+            TypeError,
+            r"state\['bias'\] has dtype complex128",
+        ),
+        ({"weight": np.zeros(6), "bias": np.array(["a"] * 6)}, TypeError, r"state\['bias'\] has dtype str"),
+        (
+            {"weight": np.zeros(6), "bias": [0.0] * 6},
+            TypeError,
+            r"state\['bias'\] is a list; expected a numpy",
+        ),
+    ],
+)
+def test_a_wrong_state_changes_nothing(state, error, message):
     layer = gnref.GroupNorm(3, 6)
-    with pytest.raises(ValueError, match=r"state has the names \['weight'\]; expected \['bias', 'weight'\]"):
-        layer.load_state_dict({"weight": np.zeros(6)})
-    with pytest.raises(gnref.ShapeError, match=r"state\['bias'\] has shape \(5,\); expected \(6,\)"):
-        layer.load_state_dict({"weight": np.zeros(6), "bias": np.zeros(5)})
+    with pytest.raises(error, match=message):
+        layer.load_state_dict(state)
     assert layer.weight.tolist() == [1.0] * 6
+
+
+def test_the_count_of_batches_is_an_integer():
+    state = gnref.BatchNorm(3).state_dict() | {"num_batches_tracked": np.array(1.7)}
+    with pytest.raises(
+        TypeError, match=r"state\['num_batches_tracked'\] has dtype float64; expected an integer"
+    ):
+        gnref.BatchNorm(3).load_state_dict(state)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_layer_takes_numpy_arrays(affine):
+    strict = pytest.importorskip("array_api_strict")
+    layer = gnref.BatchNorm(3, affine=affine)
+    with pytest.raises(TypeError, match="x is a array_api_strict array; expected a numpy array"):
+        layer.forward(strict.ones((2, 3)))
+    assert layer.num_batches_tracked == 0
+
+
+def test_the_backward_pass_is_that_of_the_last_forward_pass():
+    layer, x, dy = randomized("group"), random(4, 6, 5), random(4, 6, 5, seed=3)
+    layer.forward(x)
+    layer.freeze().backward(dy)
+    assert set(layer.grads) == {"weight", "bias"}
+
+
+def test_a_layer_shows_its_mode_and_shapes():
+    assert repr(gnref.GroupNorm(3, 6)) == "<GroupNorm in train mode: {'weight': (6,), 'bias': (6,)}>"
 
 
 def test_backward_needs_a_forward():

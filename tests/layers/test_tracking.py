@@ -124,6 +124,9 @@ def test_running_statistics_are_float32_at_least():
         ({"num_features": 3, "momentum": "fast"}, TypeError, "momentum is 'fast'; expected a number"),
         ({"num_features": 3, "dtype": "int32"}, TypeError, "dtype is 'int32'; expected one of float16"),
         ({"num_features": 3, "dtype": "no"}, TypeError, "dtype is 'no'; expected one of float16"),
+        ({"num_features": 3, "dtype": None}, TypeError, "dtype is None; expected one of float16"),
+        ({"num_features": 3, "channel_axis": 0}, ValueError, "channel_axis is 0; expected an"),
+        ({"num_features": 3, "channel_axis": "last"}, ValueError, "channel_axis is 'last'; expected an"),
         ({"num_features": 3, "eps": -1.0}, ValueError, "eps is -1.0; expected a finite number >= 0"),
     ],
 )

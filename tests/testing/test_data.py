@@ -17,7 +17,8 @@ def test_each_kind_is_what_it_says():
     assert set(integers) == set(range(-8, 9))
     assert len(set(data.values("normal", (1000,), 0))) == 1000
     assert np.abs(data.values("heavy_tailed", (1000,), 0)).max() > 10
-    assert np.count_nonzero(data.values("one_hot", (1000,), 0)) == 16
+    assert np.count_nonzero(data.values("one_hot", (1000,), 0)) == 1
+    assert np.count_nonzero(data.values("one_hot", (1000,), 1)) == 16
     assert len(set(data.values("constant", (1000,), 0))) == 1
 
 

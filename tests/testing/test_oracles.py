@@ -407,7 +407,7 @@ def test_the_registry_names_what_is_missing(monkeypatch):
 
 
 def test_the_registry_refuses_unknown_names_and_long_problems():
-    with pytest.raises(ValueError, match="name is 'abacus'; expected one of exact, loops"):
+    with pytest.raises(ValueError, match="name is 'abacus'; expected one of exact, fsum, loops"):
         oracles.load("abacus")
     long = trailing_problem("layer", (1, 61), 1)
     assert "x has 61 elements; complex_step takes up to 60" in oracles.why_not("complex_step", long)

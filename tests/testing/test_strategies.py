@@ -42,6 +42,8 @@ WANTED = {
     "16 bits with float32 weights": lambda p: (
         p.x.dtype.name == "bfloat16" and p.weight is not None and p.weight.dtype == np.float32
     ),
+    "a stride of 0": lambda p: p.x.size > 4 and 0 in p.x.strides,
+    "a strided weight": lambda p: p.weight is not None and p.weight.size > 1 and p.weight.strides[0] > 8,
     "eps of 0": lambda p: p.eps == 0,
 }
 
@@ -55,3 +57,9 @@ def test_hard_problems_are_among_them(what):
 def test_a_problem_knows_its_norm():
     with pytest.raises(ValueError, match="norm is 'weight'; expected one of batch, instance"):
         Problem("weight", np.zeros(2), np.zeros(2))
+
+
+def test_long_sets_are_long():
+    long = settings(max_examples=2000, database=None, suppress_health_check=list(HealthCheck))
+    found = find(problems("group", lengths=(300, 70_001)), lambda p: p.x.size > 70_000, settings=long)
+    assert found.x.ndim == 3
