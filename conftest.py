@@ -6,6 +6,7 @@ import pytest
 
 # Modules that import an optional package at their top.
 NEEDS = {
+    "autograd": ["gnref/testing/oracles/hips.py"],
     "cupy": ["gnref/kernels/cuda*"],
     "jax": ["gnref/testing/oracles/jax.py"],
     "numba": ["gnref/kernels/cpu*"],

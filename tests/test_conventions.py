@@ -14,6 +14,7 @@ def test_gnref_does_what_its_row_says():
     row = CONVENTIONS["gnref"]
     assert row.eps == default(gnref.batch_norm, "eps") == default(gnref.BatchNorm, "eps")
     assert row.eps_group == default(gnref.group_norm, "eps")
+    assert row.eps_rms == default(gnref.rms_norm, "eps")
     assert row.momentum == default(gnref.BatchNorm, "momentum")
     assert (row.running_var, row.momentum_weights) == ("unbiased", "new")
 
@@ -24,3 +25,4 @@ def test_pytorch_does_what_its_row_says():
     assert row.eps == default(nn.BatchNorm2d, "eps")
     assert row.momentum == default(nn.BatchNorm2d, "momentum")
     assert row.eps_group == default(nn.GroupNorm, "eps")
+    assert row.eps_rms is default(nn.RMSNorm, "eps") is None

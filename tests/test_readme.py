@@ -1,6 +1,8 @@
 import re
 from pathlib import Path
 
+from gnref.conventions import as_markdown
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -14,3 +16,7 @@ def test_what_it_points_to_is_there():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)|(?:src|srcset)=\"([^\"]+)\"", text):
         assert (ROOT / (target[0] or target[1])).exists(), target
+
+
+def test_the_conventions_are_those_of_the_code():
+    assert as_markdown() in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -26,6 +26,7 @@ def batch_norm(
     Parameters
     ----------
     x : array, (N, C, \*spatial)
+        float16, bfloat16, float32 or float64; any strides.
         At least two dimensions; N*H*W must not be 1.
     weight, bias : array, (C,), optional
         Scale and shift of each channel; absent, 1 and 0.
@@ -44,7 +45,8 @@ def batch_norm(
     Returns
     -------
     y : array
-        Of x's shape, dtype and memory layout.
+        Of x's shape, dtype and memory layout. Nothing is promoted: 16-bit x with float32 weights,
+        the usual mix, is computed wider than both and gives 16 bits back.
 
     Raises
     ------
@@ -94,6 +96,8 @@ def batch_norm_forward(
     out: Array | None = None,
 ) -> tuple[Array, Saved]:
     """Like `batch_norm`, and also return what `backward` needs.
+
+    Parameters and errors are those of `batch_norm`.
 
     Returns
     -------

@@ -26,25 +26,37 @@ def group_norm(
     Parameters
     ----------
     x : array, (N, C, \*spatial)
+        float16, bfloat16, float32 or float64; any strides.
         At least two dimensions.
     num_groups : int
         G, a positive integer that divides C. G = 1 is the paper's layer norm, G = C instance norm.
     weight, bias : array, (C,), optional
         Scale and shift of each channel (not of each group); absent, 1 and 0.
-    eps, channel_axis, backend, out
-        As in `batch_norm`.
+    eps : float
+        Added to the biased variance, inside the square root. >= 0.
+    channel_axis : int
+        Which axis of x is C: any but 0; -1 is channels last.
+    backend : str, optional
+        One of `gnref.backends`; by default chosen by x's library.
+    out : array, optional
+        Where y goes: x's shape, dtype and layout, overlapping no input.
 
     Returns
     -------
     y : array
-        Of x's shape, dtype and memory layout.
+        Of x's shape, dtype and memory layout. Nothing is promoted: 16-bit x with float32 weights,
+        the usual mix, is computed wider than both and gives 16 bits back.
 
     Raises
     ------
     ShapeError
-        G does not divide C, or as in `batch_norm`.
-    ValueError, TypeError, BackendError
-        As in `batch_norm`.
+        G does not divide C, a weight that is not (C,), or a wrong axis.
+    ValueError
+        eps negative or not finite; an ``out`` that does not fit.
+    TypeError
+        Not a floating-point array, or arrays of several libraries.
+    BackendError
+        The backend is unknown, not ready or not for these arrays.
 
     Notes
     -----
@@ -74,6 +86,8 @@ def group_norm_forward(
     out: Array | None = None,
 ) -> tuple[Array, Saved]:
     """Like `group_norm`, and also return what `backward` needs.
+
+    Parameters and errors are those of `group_norm`.
 
     Returns
     -------

@@ -25,21 +25,35 @@ def instance_norm(
     Parameters
     ----------
     x : array, (N, C, \*spatial)
+        float16, bfloat16, float32 or float64; any strides.
         At least two dimensions.
     weight, bias : array, (C,), optional
         Scale and shift of each channel; absent, 1 and 0.
-    eps, channel_axis, backend, out
-        As in `batch_norm`.
+    eps : float
+        Added to the biased variance, inside the square root. >= 0.
+    channel_axis : int
+        Which axis of x is C: any but 0; -1 is channels last.
+    backend : str, optional
+        One of `gnref.backends`; by default chosen by x's library.
+    out : array, optional
+        Where y goes: x's shape, dtype and layout, overlapping no input.
 
     Returns
     -------
     y : array
-        Of x's shape, dtype and memory layout. Where H*W = 1, y is the bias.
+        Of x's shape, dtype and memory layout. Nothing is promoted: 16-bit x with float32 weights,
+        the usual mix, is computed wider than both and gives 16 bits back. Where H*W = 1, y is the bias.
 
     Raises
     ------
-    ShapeError, ValueError, TypeError, BackendError
-        As in `batch_norm`.
+    ShapeError
+        Fewer than two dimensions, a weight that is not (C,), or a wrong axis.
+    ValueError
+        eps negative or not finite; an ``out`` that does not fit.
+    TypeError
+        Not a floating-point array, or arrays of several libraries.
+    BackendError
+        The backend is unknown, not ready or not for these arrays.
 
     Notes
     -----
@@ -70,6 +84,8 @@ def instance_norm_forward(
     out: Array | None = None,
 ) -> tuple[Array, Saved]:
     """Like `instance_norm`, and also return what `backward` needs.
+
+    Parameters and errors are those of `instance_norm`.
 
     Returns
     -------

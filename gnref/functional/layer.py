@@ -26,25 +26,35 @@ def layer_norm(
     Parameters
     ----------
     x : array, (\*leading, \*normalized_shape)
+        float16, bfloat16, float32 or float64; any strides.
         Any number of leading dimensions, none included.
     normalized_shape : int or sequence of int
         x's trailing dimensions, up to all of them.
     weight, bias : array, normalized_shape, optional
         Scale and shift of each element; absent, 1 and 0.
-    eps, backend, out
-        As in `batch_norm`.
+    eps : float
+        Added to the biased variance, inside the square root. >= 0.
+    backend : str, optional
+        One of `gnref.backends`; by default chosen by x's library.
+    out : array, optional
+        Where y goes: x's shape, dtype and layout, overlapping no input.
 
     Returns
     -------
     y : array
-        Of x's shape, dtype and memory layout.
+        Of x's shape, dtype and memory layout. Nothing is promoted: 16-bit x with float32 weights,
+        the usual mix, is computed wider than both and gives 16 bits back.
 
     Raises
     ------
     ShapeError
         normalized_shape is empty or not x's trailing dimensions, or a weight has another shape.
-    ValueError, TypeError, BackendError
-        As in `batch_norm`.
+    ValueError
+        eps negative or not finite; an ``out`` that does not fit.
+    TypeError
+        Not a floating-point array, or arrays of several libraries.
+    BackendError
+        The backend is unknown, not ready or not for these arrays.
 
     Notes
     -----
@@ -75,6 +85,8 @@ def layer_norm_forward(
     out: Array | None = None,
 ) -> tuple[Array, Saved]:
     """Like `layer_norm`, and also return what `backward` needs.
+
+    Parameters and errors are those of `layer_norm`.
 
     Returns
     -------

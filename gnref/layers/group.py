@@ -11,7 +11,34 @@ from gnref.passes import Saved
 
 
 class GroupNorm(Layer):
-    """Group norm, as torch.nn.GroupNorm: G = ``num_groups`` groups, a weight for each of C channels.
+    """Group norm, as torch.nn.GroupNorm.
+
+    Parameters
+    ----------
+    num_groups : int
+        G, which divides C.
+    num_channels : int
+        C.
+    eps : float
+        Added to the variance, inside the square root.
+    affine : bool
+        Whether there are a weight (1) and a bias (0) for each of the C channels.
+    channel_axis : int
+        Which axis of x is C; -1 is channels last.
+    dtype : str or dtype
+        Of the parameters.
+
+    Raises
+    ------
+    ShapeError
+        num_groups does not divide num_channels, or x has another number of channels.
+    ValueError, TypeError
+        For an eps or a dtype that is none.
+
+    Notes
+    -----
+    The formula is that of `gnref.group_norm`: Wu & He 2018, eq. 1, 2, 6 and 7. It is the same in
+    training and evaluation.
 
     Examples
     --------

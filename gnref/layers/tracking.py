@@ -147,8 +147,23 @@ class BatchNorm(_Tracking):
 class InstanceNorm(_Tracking):
     """Instance norm, as torch.nn.InstanceNorm1d, 2d and 3d in one, but with a weight by default.
 
-    Parameters are those of `BatchNorm`; running statistics are off by default, and where they are on
-    they average over the examples of a batch.
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, channel_axis, dtype
+        As in `BatchNorm`.
+    track_running_stats : bool
+        Whether running statistics are kept, which average over the examples of a batch too. Without
+        them, the default, evaluation uses x's own, as training does.
+
+    Raises
+    ------
+    ShapeError, ValueError, TypeError
+        As in `BatchNorm`; sets of one element are fine, and leave the running statistics alone.
+
+    Notes
+    -----
+    The formula is that of `gnref.instance_norm`: Wu & He 2018, eq. 1, 2, 5 and 6. As in PyTorch,
+    num_batches_tracked stays 0, except where momentum=None needs the count.
 
     Examples
     --------

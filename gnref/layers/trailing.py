@@ -12,7 +12,32 @@ from gnref.passes import Saved
 
 
 class LayerNorm(Layer):
-    """Layer norm, as torch.nn.LayerNorm: a weight for each element of ``normalized_shape``.
+    """Layer norm, as torch.nn.LayerNorm.
+
+    Parameters
+    ----------
+    normalized_shape : int or sequence of int
+        The trailing dimensions of x.
+    eps : float
+        Added to the variance, inside the square root.
+    elementwise_affine : bool
+        Whether there is a weight (1) for each element of ``normalized_shape``.
+    bias : bool
+        Whether there is a bias (0) beside it.
+    dtype : str or dtype
+        Of the parameters.
+
+    Raises
+    ------
+    ShapeError
+        normalized_shape has no positive sizes, or x has other trailing dimensions.
+    ValueError, TypeError
+        For an eps or a dtype that is none.
+
+    Notes
+    -----
+    The formula is that of `gnref.layer_norm`: Ba, Kiros & Hinton 2016, eq. 3. It is the same in
+    training and evaluation.
 
     Examples
     --------
@@ -42,7 +67,30 @@ class LayerNorm(Layer):
 
 
 class RMSNorm(Layer):
-    """RMS norm, as torch.nn.RMSNorm: a weight for each element of ``normalized_shape``, no bias.
+    """RMS norm, as torch.nn.RMSNorm, whose eps is by default that of the dtype and here 1e-5.
+
+    Parameters
+    ----------
+    normalized_shape : int or sequence of int
+        The trailing dimensions of x.
+    eps : float
+        Added to the mean square, inside the square root.
+    elementwise_affine : bool
+        Whether there is a weight (1) for each element of ``normalized_shape``.
+    dtype : str or dtype
+        Of the parameters.
+
+    Raises
+    ------
+    ShapeError
+        normalized_shape has no positive sizes, or x has other trailing dimensions.
+    ValueError, TypeError
+        For an eps or a dtype that is none.
+
+    Notes
+    -----
+    The formula is that of `gnref.rms_norm`: Zhang & Sennrich 2019, eq. 4. It is the same in training
+    and evaluation.
 
     Examples
     --------
