@@ -189,7 +189,8 @@ def finish_param(v: View, dparam: Array, param: Array | None) -> Array | None:
     if param is None:
         return None
     xp = namespace(param)
-    return xp.astype(v.params.unfold(xp, dparam), param.dtype)
+    with quiet():  # a sum may be more than 16 bits hold
+        return xp.astype(v.params.unfold(xp, dparam), param.dtype)
 
 
 def check_params(v: View, x: Array, **params: Array | None) -> None:

@@ -66,5 +66,5 @@ class GroupNorm(Layer):
 
     def _forward(self, x: Any) -> tuple[Any, Saved]:
         check_channels(x, self.num_channels, self.channel_axis, self)
-        words: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
-        return functional.group_norm_forward(x, self.num_groups, self.weight, self.bias, **words)
+        options: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
+        return functional.group_norm_forward(x, self.num_groups, self.weight, self.bias, **options)

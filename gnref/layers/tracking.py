@@ -58,12 +58,12 @@ class _Tracking(Layer):
     def _forward(self, x: Any) -> tuple[Any, Saved]:
         check_channels(x, self.num_features, self.channel_axis, self)
         rule = MODES[self.norm][self.mode, self.track_running_stats]
-        words: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
+        options: dict[str, Any] = {"eps": self.eps, "channel_axis": self.channel_axis}
         if rule.source == "running":
             given = (self.running_mean, self.running_var)
-            return functional.batch_norm_frozen_forward(x, *given, self.weight, self.bias, **words)
+            return functional.batch_norm_frozen_forward(x, *given, self.weight, self.bias, **options)
         own = {"batch": functional.batch_norm_forward, "instance": functional.instance_norm_forward}
-        y, saved = own[self.norm](x, self.weight, self.bias, **words)
+        y, saved = own[self.norm](x, self.weight, self.bias, **options)
         if rule.updates:
             self._update(saved)
         return y, saved

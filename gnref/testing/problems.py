@@ -96,9 +96,9 @@ class Problem:
     @property
     def keywords(self) -> dict[str, Any]:
         """Its keyword arguments, without those that have their default anyway."""
-        words: dict[str, Any] = {"eps": self.eps}
+        options: dict[str, Any] = {"eps": self.eps}
         if self.norm in CHANNEL_NORMS and self.channel_axis != 1:
-            words["channel_axis"] = self.channel_axis
+            options["channel_axis"] = self.channel_axis
         if self.virtual_batch_size is not None:
-            words["virtual_batch_size"] = self.virtual_batch_size
-        return words
+            options["virtual_batch_size"] = self.virtual_batch_size
+        return options

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from gnref.testing import data
 from gnref.testing.memory import LAYOUTS
 from gnref.testing.problems import CHANNEL_NORMS, Array, Problem
+from gnref.testing.tolerances import largest_result
 
 PARAM_LAYOUTS = ("plain", "every_second", "backwards", "read_only")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -137,7 +139,7 @@ def problems(
     if with_bias:
         given["bias"] = data.values("normal", params, seed + 1).astype(np_dtype(param_dtype))
     options |= {name: LAYOUTS[param_layout](a) for name, a in given.items()}
-    return Problem(
+    problem = Problem(
         norm,
         x=LAYOUTS[layout](x.astype(np_dtype(dtype))),
         dy=LAYOUTS[dy_layout](random_dy(dy_kind, shape, seed).astype(np_dtype(dtype))),
@@ -149,6 +151,9 @@ def problems(
         param_layout=param_layout,
         **options,
     )
+    if dtype == "float16":  # whose largest number, 65504, a dx of a narrow set may well exceed
+        assume(largest_result(problem) < 60_000)
+    return problem
 
 
 @st.composite

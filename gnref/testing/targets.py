@@ -48,8 +48,8 @@ class Gnref:
     def forward(self, problem: Problem, **options: Any) -> Forward:
         """Call ``gnref.*_forward``; options are ``out``."""
         function = getattr(gnref, f"{problem.function}_forward")
-        words = problem.keywords | {"backend": self.backend} | options
-        y, saved = function(*problem.positional.values(), **words)
+        keywords = problem.keywords | {"backend": self.backend} | options
+        y, saved = function(*problem.positional.values(), **keywords)
         return Forward(y, saved.mean, saved.var, saved.rstd, saved)
 
     def backward(self, dy: Array, forward: Forward, **options: Any) -> Gradients:

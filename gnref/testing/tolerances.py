@@ -152,6 +152,13 @@ def _scales(problem: Problem, t: Terms) -> tuple[Array, Array, Array, Array]:
     return y, dx, dy * (1 + t.xhat), dy
 
 
+def largest_result(problem: Problem) -> float:
+    """A bound on the numbers in y, dx, dweight and dbias: what the problem's dtypes have to hold."""
+    y, dx, by_weight, _ = _scales(problem, terms(problem))
+    sums = np.bincount(param_ids(problem).ravel(), weights=by_weight.ravel())
+    return float(max(t.max(initial=0.0) for t in (y, dx, sums)))
+
+
 def oracle_error(t: Terms, oracle: str) -> Array:
     """Relative error of an oracle, per element.
 
