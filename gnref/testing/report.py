@@ -14,11 +14,12 @@ from rich.table import Table
 import gnref
 from gnref.testing.coverage import FEATURES, Coverage
 from gnref.testing.properties import PROPERTIES
-from gnref.testing.runner import SLACK, Result
+from gnref.testing.runner import MANY, SLACK, Result
 
 LEGEND = (
-    "Numbers are the worst error in units of the tolerance: above 1 fails. ~ : a dtype stays below "
-    f"{SLACK}, so its tolerance is slack. = is bit-identical. - is a property that is not this norm's."
+    "Numbers are the worst error in units of the tolerance: above 1 fails, and ~ marks those below "
+    f"{SLACK}, whose tolerance is slack (also of {MANY} examples or more of one dtype). = is bit-identical. "
+    "- is a property that is not this norm's. n is the number of examples."
 )
 HEADINGS = {"instance": "inst.", "batch_frozen": "frozen"}
 
@@ -41,11 +42,11 @@ def table(results: Sequence[Result], target: str) -> Table:
     own = [r for r in results if r.target == target]
     norms = list(dict.fromkeys(r.norm for r in own))
     by_place = {(r.property_name, r.norm): r for r in own}
-    made = Table(title=target, box=SIMPLE_HEAD, caption=LEGEND, caption_justify="left", padding=(0, 1, 0, 0))
+    made = Table(title=target, box=SIMPLE_HEAD, caption=LEGEND, caption_justify="left", padding=0)
     made.add_column("property", no_wrap=True)
     for norm in norms:
         made.add_column(HEADINGS.get(norm, norm), justify="right", no_wrap=True)
-    made.add_column("examples", justify="right")
+    made.add_column("n", justify="right", no_wrap=True)
     for name in (name for name in PROPERTIES if any(r.property_name == name for r in own)):
         row = [by_place.get((name, norm)) for norm in norms]
         count = sum(r.examples for r in row if r is not None)

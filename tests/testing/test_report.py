@@ -56,7 +56,11 @@ def test_cells():
     assert cell(Result("t", "batch", "l", "empty")) == "[yellow]none[/]"
     assert cell(Result("t", "batch", "l", "skipped")) == "[yellow]skip[/]"
     assert cell(Result("t", "batch", "l", worst=0.5)) == "0.50"
-    assert "~" in cell(Result("t", "batch", "l", worst=0.5, worst_by_dtype={"float32": 0.01, "float16": 0.5}))
+    assert "~" in cell(Result("t", "batch", "l", worst=0.01)), "a slack tolerance is flagged"
+    many = {"float32": (20, 0.01), "float16": (20, 0.5)}
+    assert "~" in cell(Result("t", "batch", "l", worst=0.5, worst_by_dtype=many)), "also that of one dtype"
+    few = {"float32": (19, 0.01), "float16": (20, 0.5)}
+    assert cell(Result("t", "batch", "l", worst=0.5, worst_by_dtype=few)) == "0.50"
     assert "=" in cell(Result("t", "batch", "l"))
 
 
