@@ -95,20 +95,24 @@ def check_out(out: Any, x: Any, inputs: dict[str, Any]) -> None:
     if library(out) == "jax":
         raise TypeError("out is a jax array, which cannot be written; expected out=None")
     if tuple(out.shape) != tuple(x.shape) or out.dtype != x.dtype:
+        found, wanted = dtype_name(out.dtype), dtype_name(x.dtype)
+        if found == wanted:  # they differ in byte order
+            found, wanted = out.dtype.str, x.dtype.str
         raise ValueError(
-            f"out has shape {tuple(out.shape)} and dtype {dtype_name(out.dtype)}; "
-            f"expected those of x, {tuple(x.shape)} and {dtype_name(x.dtype)}"
+            f"out has shape {tuple(out.shape)} and dtype {found}; "
+            f"expected those of x, {tuple(x.shape)} and {wanted}"
         )
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise ValueError("out is read-only; expected an array that can be written")
-    layouts = {_long_strides(x), _long_strides(empty_like(x))}
-    if _long_strides(out) not in layouts or 0 in (_long_strides(out) or ()):
+    laid_alike = _long_strides(out) in (_long_strides(x), _long_strides(empty_like(x)))
+    # A broadcast x, or a sliding window, has no layout that a result could take: any will do.
+    if _overlaps_itself(out) or not (laid_alike or _overlaps_itself(x)):
         raise ValueError(
             f"out has strides {strides(out)}; expected the layout of x: {strides(empty_like(x))}"
         )
     for name, a in inputs.items():
         if a is not None and _overlap(out, a):
-            raise ValueError(f"out shares memory with {name}; expected an array that overlaps no input")
+            raise ValueError(f"out may share memory with {name}; expected an array that overlaps no input")
 
 
 def _long_strides(a: Any) -> tuple[int, ...] | None:
@@ -117,6 +121,18 @@ def _long_strides(a: Any) -> tuple[int, ...] | None:
     if own is None or 0 in a.shape:
         return None
     return tuple(stride for stride, size in zip(own, a.shape, strict=True) if size > 1)
+
+
+def _overlaps_itself(a: Any) -> bool:
+    """Whether two elements may lie at one place."""
+    if strides(a) is None or 0 in a.shape:
+        return False
+    reach = 1 if array_api_compat.is_torch_array(a) else a.dtype.itemsize  # the unit of its strides
+    for stride, size in sorted(zip(map(abs, strides(a) or ()), a.shape, strict=True)):
+        if size > 1 and stride < reach:
+            return True
+        reach = max(reach, stride * size) if size > 1 else reach
+    return False
 
 
 def _overlap(a: Any, b: Any) -> bool:

@@ -1,9 +1,10 @@
 """The idea: a normalization is a choice of which axes share a mean and a variance.
 
 Split C into G groups of K channels and ask every axis two questions: does it share statistics? does
-it own a weight? The answers to both name a slot, and neighbours in memory with the same slot merge,
-so every norm is one 5-slot view of the same memory, channels first and channels last (other strides
-are copied where no view exists):
+it own a weight? The answers to both name a slot (shared without a weight names two: before the
+channels in memory, or after them), and neighbours in memory with the same slot merge, so every norm
+is one 5-slot view of the same memory, channels first and channels last (other strides are copied
+where no view exists):
 
     (O, P, A, B, S)   O  outer: own statistics, no weight
                       P  pooled, before the channels in memory
@@ -58,8 +59,8 @@ class Norm(NamedTuple):
         return self.groups is not None
 
 
-# THE TABLE. N examples (V virtual batches of N each), G groups of K channels, the spatial axes;
-# for the norms over trailing axes: leading and trailing ("D").
+# THE TABLE. V virtual batches of N examples (V = 1 but for ghost batches), G groups of K channels, the
+# spatial axes HW; for the norms over trailing axes: leading ("N") and trailing ("D").
 NORMS: dict[str, Norm] = {
     "batch": Norm({"V": OUTER, "N": POOLED, "G": AFFINE, "K": BOTH, "HW": POOLED}, groups="C"),
     "instance": Norm({"V": OUTER, "N": OUTER, "G": AFFINE, "K": BOTH, "HW": POOLED}, groups="C"),
@@ -143,7 +144,7 @@ def view(
     shape, strides : sequence of int
         Of x. Strides in any unit; None means that the last axis is the fastest.
     channel_axis, num_groups, normalized_shape, virtual_batch_size
-        As in `gnref.functional`; those that the norm does not know are ignored.
+        As in `gnref.functional`; those that the norm does not have are ignored.
 
     Raises
     ------
@@ -167,7 +168,8 @@ def view(
     if NORMS[norm].has_channels:
         axis = check_channel_axis(channel_axis, shape, norm)
         G = shape[axis] if NORMS[norm].groups == "C" else check_num_groups(num_groups, shape, axis)
-        g = check_virtual_batch_size(virtual_batch_size, shape)
+        pools_examples = NORMS[norm].answers["N"].shares_statistics
+        g = check_virtual_batch_size(virtual_batch_size, shape) if pools_examples else None
         return _channel_view(norm, shape, tuple(strides), axis, G, g)
     return _trailing_view(norm, shape, tuple(strides), check_normalized_shape(normalized_shape, shape))
 

@@ -79,6 +79,13 @@ def check_positive(value: Any, name: str) -> int:
     return number
 
 
+def check_bool(value: Any, name: str) -> bool:
+    """Return True or False, or raise."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}; expected True or False")
+    return value
+
+
 def check_sizes(value: Any, name: str) -> Shape:
     """Return an int or a sequence of ints as a shape of at least one positive size, or raise."""
     single = _integer(value)

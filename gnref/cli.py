@@ -98,6 +98,8 @@ def run_check(arguments: argparse.Namespace) -> int:
     if interrupted:
         console.print("interrupted: the tables show what was done until then")
         return 130
+    if any(r.status == "empty" for r in results):
+        console.print("a property met no example that says something about it: try more --max-examples")
     return 1 if any(r.status in ("failed", "empty") for r in results) else 0
 
 

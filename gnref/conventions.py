@@ -32,7 +32,7 @@ CONVENTIONS = {
         None, 1e-5, None, "unbiased", None, None, "Ioffe & Szegedy 2015, Algorithm 2; Wu & He 2018, Fig. 3"
     ),
     "PyTorch": Convention(1e-5, 1e-5, None, "unbiased", 0.1, "new", "RMS norm's eps is that of the dtype"),
-    "Keras": Convention(1e-3, 1e-3, None, "biased", 0.99, "old", "channels last by default"),
+    "Keras": Convention(1e-3, 1e-3, None, "biased", 0.99, "old", "Keras 3; channels last by default"),
     "Flax": Convention(1e-5, 1e-6, 1e-6, "biased", 0.99, "old", "the variance is E[x^2] - E[x]^2 by default"),
     "ONNX": Convention(1e-5, 1e-5, 1e-5, "biased", 0.9, "old", "BatchNormalization 15"),
     "TensorFlow": Convention(

@@ -48,5 +48,19 @@ def test_overlap_too_hard_to_find_counts_as_overlap(monkeypatch):
         raise np.exceptions.TooHardError
 
     monkeypatch.setattr(np, "shares_memory", give_up)
-    with pytest.raises(ValueError, match="out shares memory with x"):
+    with pytest.raises(ValueError, match="out may share memory with x"):
         arrays.check_out(np.zeros(3), np.zeros(3), {"x": np.zeros(3)})
+
+
+def test_an_out_that_overlaps_itself_is_refused():
+    window = np.lib.stride_tricks.sliding_window_view(np.arange(6.0), 3)
+    own = np.lib.stride_tricks.as_strided(np.zeros(6), window.shape, window.strides)
+    with pytest.raises(ValueError, match="out has strides"):
+        arrays.check_out(own, window, {"x": window})
+    arrays.check_out(np.empty(window.shape), window, {"x": window})
+    arrays.check_out(np.empty((2, 3)), np.broadcast_to(np.ones(3), (2, 3)), {})
+
+
+def test_another_byte_order_is_named():
+    with pytest.raises(ValueError, match=r"dtype <f4; expected those of x, .* and >f4"):
+        arrays.check_out(np.zeros(2, "<f4"), np.zeros(2, ">f4"), {})

@@ -78,6 +78,11 @@ def test_unit_axes_with_absurd_strides_change_nothing():
     assert view("batch", (1, 4, 3), (1, 24, 8)).x.slots == (1, 1, 4, 1, 3)
 
 
+def test_only_batch_norm_has_virtual_batches():
+    plain = view("group", (N, C, H, W), num_groups=G)
+    assert view("group", (N, C, H, W), num_groups=G, virtual_batch_size=3) == plain
+
+
 @pytest.mark.parametrize(
     ("norm", "shape", "options", "message"),
     [

@@ -1,13 +1,15 @@
 """The kernel contract: the same functions, on the same shapes, in every backend.
 
 x5 and dy5 are the 5-slot view (O, P, A, B, S) of `gnref.axes`, in any strides; weight and bias are
-(A, B) or None; mean, var and rstd are (O, A), in float64 where the namespace has it. A kernel writes
-to none of its inputs. dweight and dbias come back in the dtype that the arithmetic was done in; the
-caller casts them to that of their parameter.
+(A, B) or None; mean, var and rstd are (O, A), in float64 where the namespace has it, and mean is None
+where center is False. A kernel writes to none of its inputs. dweight and dbias come back in the dtype
+that the arithmetic was done in; the caller casts them to that of their parameter.
 
 One float64 is not enough for the mean of float64 numbers far from 0. forward and backward see the
 whole set and find what its rounding left out; apply, backward_given and the two halves of backward,
-which take the mean as it is given, are off by the offset in spreads times 1e-16.
+which take the mean as it is given, are off by the offset in spreads times 1e-16. They also let numbers
+whose squares or differences leave the range of float64 do so; forward and backward keep them in it, as
+long as rstd itself is a number (it is not for subnormal x with eps = 0).
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ class Kernels(Protocol):
     @staticmethod
     def forward(
         x5: Array, weight: Array | None, bias: Array | None, eps: float, center: bool
-    ) -> tuple[Array, Array, Array, Array]:
+    ) -> tuple[Array, Array | None, Array, Array]:
         """Return y5, mean, var, rstd. var itself, since 1/rstd^2 - eps loses a small one."""
 
     @staticmethod
@@ -32,7 +34,7 @@ class Kernels(Protocol):
 
     @staticmethod
     def backward(
-        dy5: Array, x5: Array, mean: Array, rstd: Array, weight: Array | None, center: bool
+        dy5: Array, x5: Array, mean: Array | None, rstd: Array, weight: Array | None, center: bool
     ) -> tuple[Array, Array, Array]:
         """Return dx5, dweight, dbias for statistics that `forward` took from x5."""
 

@@ -1,7 +1,8 @@
 """Every norm, forward and backward, spelled out on the 5-slot view (O, P, A, B, S) of `gnref.axes`.
 
-A set is what shares one mean: the m = P*B*S elements at one (o, a). Statistics keep x's five slots,
-as (O, 1, A, 1, 1), and a weight becomes (1, 1, A, B, 1), so that every line below broadcasts.
+A set is what shares one mean: the m = P*B*S elements at one (o, a). Statistics are (O, A) outside and
+keep x's five slots inside, as (O, 1, A, 1, 1), and a weight becomes (1, 1, A, B, 1), so that every
+line below broadcasts.
 
 Only functions of the array API are used: NumPy, CuPy, PyTorch, JAX and array-api-strict arrays pass.
 All arithmetic is in float64 (in a namespace without it, in the widest real dtype that there is).
@@ -17,7 +18,8 @@ from array_api_compat import array_namespace
 Array = Any
 
 # Squares leave the range of a dtype long before the numbers do. A set whose largest number is outside
-# (low, high) is multiplied by a power of two, which rounds nothing, before anything is squared.
+# (low, high) is multiplied by a power of two, which rounds nothing, before anything is squared. eps is
+# added to a variance, so sqrt(eps) counts as one of the set's numbers, and eps is scaled by the square.
 RANGE = {
     "float64": (2.0**-400, 2.0**450, 2.0**600, 2.0**-600),  # low, high, factor if low, factor if high
     "float32": (2.0**-39, 2.0**50, 2.0**80, 2.0**-80),
@@ -30,12 +32,12 @@ def forward(
     """Normalize every set: y = (x - mean) / sqrt(var + eps) * weight + bias."""
     x = widen(x5)  #                                      (O, P, A, B, S)
     s = range_factor(x, eps)  #                           (O, 1, A, 1, 1)  1, or a power of two
-    mean, xc = center_twice(x * s) if center else (None, x * s)  # xc: (O, P, A, B, S)
+    mean_s, xc = center_twice(x * s) if center else (None, x * s)  # xc: (O, P, A, B, S)
     var = set_mean(xc * xc)  #                            (O, 1, A, 1, 1)  biased: divided by m
     rstd = reciprocal_std(var, s * eps * s)  #            (O, 1, A, 1, 1)
     xhat = xc * rstd  #                                   (O, P, A, B, S)
     y = affine(xhat, weight, bias)  #                     (O, P, A, B, S)
-    mean = None if mean is None else per_set(mean / s)  # (O, A)
+    mean = None if mean_s is None else per_set(mean_s / s)  # (O, A)
     return narrow(y, x5), mean, per_set(var / s / s), per_set(rstd * s)
 
 
@@ -55,7 +57,9 @@ def backward(
     """
     dy = widen(dy5)  #                                    (O, P, A, B, S)
     x = widen(x5)  #                                      (O, P, A, B, S)
-    s = range_factor(x, 0.0)  #                           (O, 1, A, 1, 1)
+    s = range_factor(
+        x, 0.0
+    )  #                           (O, 1, A, 1, 1)  any power of two will do: rstd is known
     xc = recenter(x * s - spread(mean) * s) if center else x * s  # (O, P, A, B, S)
     xhat = xc * (spread(rstd) / s)  #                     (O, P, A, B, S)
     dxhat = affine(dy, weight)  #                         (O, P, A, B, S)  y = xhat * weight + bias
@@ -117,7 +121,7 @@ def center_twice(x: Array) -> tuple[Array, Array]:
     """Return the mean, and x minus it as though the mean had twice its digits.
 
     One float64 cannot hold the mean of numbers far from 0 well enough: at an offset of 1e9 spreads
-    its rounding alone costs seven digits. So a first mean hi is subtracted, which is exact or nearly
+    its rounding alone costs nine of the sixteen digits. So a first mean hi is subtracted, which is exact or nearly
     so, and the mean lo of what is left after that (the corrected two-pass algorithm: Chan, Golub &
     LeVeque 1983, eq. 1.7).
     """
@@ -199,8 +203,8 @@ def combine_in_pairs(t: Array, combine: Callable[[Array, Array], Array]) -> Arra
     """
     xp = array_namespace(t)
     n = t.shape[-1]
-    if n == 0:
-        return xp.zeros_like(xp.sum(t, axis=-1))
+    if n == 0:  # the sum of nothing is 0, on whatever device t is
+        return xp.sum(t, axis=-1)
     while n > 1:
         half = n // 2
         pairs = combine(t[..., :half], t[..., half : 2 * half])

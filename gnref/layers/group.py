@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gnref import functional
-from gnref.checks import check_layer_axis, check_num_groups, check_positive
+from gnref.checks import check_bool, check_layer_axis, check_num_groups, check_positive
 from gnref.layers.layer import Layer, check_channels
 from gnref.passes import Saved
 
@@ -62,6 +62,7 @@ class GroupNorm(Layer):
         self.num_channels = check_positive(num_channels, "num_channels")
         self.num_groups = check_num_groups(num_groups, (self.num_channels,), 0)
         self.channel_axis = check_layer_axis(channel_axis)
+        affine = check_bool(affine, "affine")
         super().__init__((self.num_channels,), eps=eps, weight=affine, bias=affine, dtype=dtype)
 
     def _forward(self, x: Any) -> tuple[Any, Saved]:

@@ -12,7 +12,7 @@ from gnref import functional
 from gnref.arrays import DTYPES, check_array, library
 from gnref.checks import check_channel_axis, check_eps
 from gnref.errors import ShapeError
-from gnref.passes import Saved
+from gnref.passes import Saved, quiet
 
 Array = np.ndarray[Any, Any]
 
@@ -67,6 +67,7 @@ class Layer:
             raise TypeError(
                 f"x is a {library(x)} array; expected a numpy array, as the layer's parameters are"
             )
+        self._saved = None  # a forward pass that fails leaves nothing to differentiate
         y, self._saved = self._forward(x)
         self._frozen = self.mode == "frozen"
         return y
@@ -158,7 +159,9 @@ class Layer:
 
 def check_state(name: str, value: Any, own: Array) -> Array:
     """Return a value of a state dict as a copy in the dtype of the layer's own, or raise."""
-    if not isinstance(value, (np.ndarray, np.generic)):
+    if isinstance(value, np.generic):
+        value = np.asarray(value)
+    if type(value) not in (np.ndarray, np.memmap):
         raise TypeError(f"state[{name!r}] is a {type(value).__name__}; expected a numpy array")
     if value.shape != own.shape:
         raise ShapeError(f"state[{name!r}] has shape {value.shape}; expected {own.shape}")
@@ -166,7 +169,11 @@ def check_state(name: str, value: Any, own: Array) -> Array:
     if not (value.dtype.kind in "iu" if integer else value.dtype.name in DTYPES):
         expected = "an integer dtype" if integer else f"one of {', '.join(DTYPES)}"
         raise TypeError(f"state[{name!r}] has dtype {value.dtype.name}; expected {expected}")
-    return np.array(value, dtype=own.dtype)
+    with quiet():
+        taken = np.array(value, dtype=own.dtype)
+    if name in ("num_batches_tracked", "running_var") and (taken < 0).any():
+        raise ValueError(f"state[{name!r}] is {value}; expected numbers >= 0")
+    return taken
 
 
 def parameter_dtype(dtype: Any) -> np.dtype[Any]:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from gnref import functional
-from gnref.checks import check_layer_axis, check_momentum, check_positive
+from gnref.checks import check_bool, check_layer_axis, check_momentum, check_positive
 from gnref.conventions import MODES
 from gnref.layers.layer import Array, Layer, check_channels
 from gnref.passes import Saved, quiet
@@ -34,7 +34,8 @@ class _Tracking(Layer):
         self.num_features = check_positive(num_features, "num_features")
         self.momentum = check_momentum(momentum)
         self.channel_axis = check_layer_axis(channel_axis)
-        self.track_running_stats = track_running_stats
+        self.track_running_stats = check_bool(track_running_stats, "track_running_stats")
+        affine = check_bool(affine, "affine")
         shape = (self.num_features,)
         super().__init__(shape, eps=eps, weight=affine, bias=affine, dtype=dtype)
         if track_running_stats:  # 16 bits are too few for an average that moves by small steps

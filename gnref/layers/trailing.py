@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gnref import functional
-from gnref.checks import check_sizes
+from gnref.checks import check_bool, check_sizes
 from gnref.layers.layer import Layer
 from gnref.passes import Saved
 
@@ -59,8 +59,9 @@ class LayerNorm(Layer):
         dtype: Any = "float32",
     ) -> None:
         self.normalized_shape = check_sizes(normalized_shape, "normalized_shape")
-        affine = elementwise_affine
-        super().__init__(self.normalized_shape, eps=eps, weight=affine, bias=affine and bias, dtype=dtype)
+        affine = check_bool(elementwise_affine, "elementwise_affine")
+        bias = affine and check_bool(bias, "bias")
+        super().__init__(self.normalized_shape, eps=eps, weight=affine, bias=bias, dtype=dtype)
 
     def _forward(self, x: Any) -> tuple[Any, Saved]:
         return functional.layer_norm_forward(x, self.normalized_shape, self.weight, self.bias, eps=self.eps)
@@ -110,7 +111,8 @@ class RMSNorm(Layer):
         dtype: Any = "float32",
     ) -> None:
         self.normalized_shape = check_sizes(normalized_shape, "normalized_shape")
-        super().__init__(self.normalized_shape, eps=eps, weight=elementwise_affine, bias=False, dtype=dtype)
+        affine = check_bool(elementwise_affine, "elementwise_affine")
+        super().__init__(self.normalized_shape, eps=eps, weight=affine, bias=False, dtype=dtype)
 
     def _forward(self, x: Any) -> tuple[Any, Saved]:
         return functional.rms_norm_forward(x, self.normalized_shape, self.weight, eps=self.eps)

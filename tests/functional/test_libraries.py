@@ -97,7 +97,7 @@ def test_torch_bfloat16_and_out():
     assert gnref.group_norm(x, 3, torch.ones(6), out=out) is out
     expected = torch.nn.functional.group_norm(x.float(), 3)
     assert (out.float() - expected).abs().max() < 0.02
-    with pytest.raises(ValueError, match="out shares memory with x"):
+    with pytest.raises(ValueError, match="out may share memory with x"):
         gnref.group_norm(x, 3, out=x)
     both = torch.zeros(2, 2, 6, 5)
     gnref.group_norm(both[0], 3, out=both[1])  # one storage, but no byte in common
@@ -115,5 +115,5 @@ def test_strict_out():
     assert gnref.group_norm(x, 2, out=out) is out
     assert np.array_equal(np.asarray(out), gnref.group_norm(np.asarray(x), 2, backend="reference"))
     for same in (x, x[...]):
-        with pytest.raises(ValueError, match="out shares memory with x"):
+        with pytest.raises(ValueError, match="out may share memory with x"):
             gnref.group_norm(x, 2, out=same)

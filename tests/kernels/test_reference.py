@@ -76,9 +76,35 @@ def test_the_range_of_float64_is_no_limit(scale):
     x5, _, weight, bias = arrays()
     y5, _, _, rstd = reference.forward(x5, weight, bias, 0.0, True)
     with np.errstate(over="ignore"):
-        scaled, _, _, rstd_scaled = reference.forward(x5 * scale, weight, bias, 0.0, True)
+        scaled, mean_scaled, _, rstd_scaled = reference.forward(x5 * scale, weight, bias, 0.0, True)
     np.testing.assert_allclose(scaled, y5, rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(mean_scaled, x5.mean(axis=(1, 3, 4)) * scale, rtol=1e-12)
     np.testing.assert_allclose(rstd_scaled, rstd / scale, rtol=1e-14)
+
+
+def test_each_set_has_its_own_range():
+    x5, dy5, weight, bias = arrays()
+    scale = np.array([1e300, 1.0])[:, None, None, None, None]
+    with np.errstate(over="ignore"):  # the variance of the first set is infinite
+        y5, mean, _, rstd = reference.forward(x5 * scale, weight, bias, 0.0, True)
+    dx5 = reference.backward(dy5, x5 * scale, mean, rstd, weight, True)[0]
+    one, mean, _, rstd = reference.forward(x5[1:], weight, bias, 0.0, True)
+    assert np.array_equal(y5[1:], one)
+    assert np.array_equal(dx5[1:], reference.backward(dy5[1:], x5[1:], mean, rstd, weight, True)[0])
+
+
+@pytest.mark.parametrize("scale", [1e-140, 1e140])
+def test_the_saved_variance_is_in_the_units_of_x(scale):
+    x5 = arrays()[0] * scale
+    np.testing.assert_allclose(
+        reference.forward(x5, None, None, 0.0, True)[2], x5.var(axis=(1, 3, 4)), rtol=1e-12
+    )
+
+
+def test_given_statistics_are_subtracted_before_they_scale():
+    x5 = arrays()[0] + 1e9
+    mean, rstd = np.full((2, 2), 1e9), np.full((2, 2), 0.5)
+    assert np.array_equal(reference.apply(x5, mean, rstd, None, None), (x5 - 1e9) * 0.5)
 
 
 def test_tiny_numbers_do_not_outgrow_eps():

@@ -163,3 +163,19 @@ def test_bad_sizes(make, message):
 def test_bfloat16_parameters():
     pytest.importorskip("ml_dtypes")
     assert gnref.GroupNorm(1, 2, dtype="bfloat16").weight.dtype.name == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (
+            gnref.GroupNorm(3, 6, eps=0.3, channel_axis=-1),
+            lambda x: np.moveaxis(gnref.group_norm(np.moveaxis(x, -1, 1), 3, eps=0.3), 1, -1),
+        ),
+        (gnref.LayerNorm((5, 6), eps=0.3), lambda x: gnref.layer_norm(x, (5, 6), eps=0.3)),
+        (gnref.RMSNorm(6, eps=0.3), lambda x: gnref.rms_norm(x, 6, eps=0.3)),
+    ],
+)
+def test_channel_axis_and_eps_reach_the_arithmetic(layer, expected):
+    x = random(4, 5, 6)
+    np.testing.assert_allclose(layer.forward(x), expected(x), rtol=1e-6)

@@ -124,6 +124,12 @@ def test_running_statistics_are_float32_at_least():
         ({"num_features": 3, "momentum": "fast"}, TypeError, "momentum is 'fast'; expected a number"),
         ({"num_features": 3, "dtype": "int32"}, TypeError, "dtype is 'int32'; expected one of float16"),
         ({"num_features": 3, "dtype": "no"}, TypeError, "dtype is 'no'; expected one of float16"),
+        ({"num_features": 3, "affine": "no"}, TypeError, "affine is 'no'; expected True or False"),
+        (
+            {"num_features": 3, "track_running_stats": None},
+            TypeError,
+            "track_running_stats is None; expected",
+        ),
         ({"num_features": 3, "dtype": None}, TypeError, "dtype is None; expected one of float16"),
         ({"num_features": 3, "channel_axis": 0}, ValueError, "channel_axis is 0; expected an"),
         ({"num_features": 3, "channel_axis": "last"}, ValueError, "channel_axis is 'last'; expected an"),
@@ -138,3 +144,35 @@ def test_bad_arguments(words, error, message):
 def test_another_number_of_channels():
     with pytest.raises(gnref.ShapeError, match=r"C = 4; expected C = 3, as this BatchNorm was made"):
         gnref.BatchNorm(3, affine=False).forward(np.ones((2, 4)))
+
+
+@pytest.mark.parametrize("mode", ["train", "eval", "frozen"])
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_channel_axis_and_eps_reach_the_arithmetic(norm, mode):
+    layer, x = make(norm, mode, True), batch()
+    layer.eps, layer.channel_axis = 0.3, -1
+    own = {"batch": gnref.batch_norm, "instance": gnref.instance_norm}[norm]
+    expected = (
+        own(x, eps=0.3)
+        if mode == "train"
+        else gnref.batch_norm_frozen(x, np.full(3, 1.5), np.full(3, 2.5), eps=0.3)
+    )
+    np.testing.assert_allclose(np.moveaxis(layer.forward(np.moveaxis(x, 1, -1)), -1, 1), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("running_var", -np.ones(3)), ("num_batches_tracked", np.array(-1))]
+)
+def test_a_state_without_meaning(name, value):
+    layer = gnref.BatchNorm(3)
+    with pytest.raises(ValueError, match=rf"state\['{name}'\] is .*; expected numbers >= 0"):
+        layer.load_state_dict(layer.state_dict() | {name: value})
+
+
+def test_a_failed_forward_leaves_nothing_to_differentiate():
+    layer = gnref.BatchNorm(3)
+    layer.forward(np.eye(3))
+    with pytest.raises(gnref.ShapeError):
+        layer.forward(np.eye(4))
+    with pytest.raises(RuntimeError, match="backward was called before forward"):
+        layer.backward(np.eye(3))
