@@ -32,13 +32,13 @@ def forward(
     """Normalize every set: y = (x - mean) / sqrt(var + eps) * weight + bias."""
     x = widen(x5)  #                                      (O, P, A, B, S)
     s = range_factor(x, eps)  #                           (O, 1, A, 1, 1)  1, or a power of two
-    mean_s, xc = center_twice(x * s) if center else (None, x * s)  # xc: (O, P, A, B, S)
+    mean, xc = center_twice(x * s) if center else (None, x * s)  # xc: (O, P, A, B, S)
     var = set_mean(xc * xc)  #                            (O, 1, A, 1, 1)  biased: divided by m
     rstd = reciprocal_std(var, s * eps * s)  #            (O, 1, A, 1, 1)
     xhat = xc * rstd  #                                   (O, P, A, B, S)
     y = affine(xhat, weight, bias)  #                     (O, P, A, B, S)
-    mean = None if mean_s is None else per_set(mean_s / s)  # (O, A)
-    return narrow(y, x5), mean, per_set(var / s / s), per_set(rstd * s)
+    mean = None if mean is None else mean / s  #          (O, 1, A, 1, 1)  in the units of x again
+    return narrow(y, x5), per_set(mean), per_set(var / s / s), per_set(rstd * s)
 
 
 def apply(x5: Array, mean: Array, rstd: Array, weight: Array | None, bias: Array | None) -> Array:
@@ -57,9 +57,7 @@ def backward(
     """
     dy = widen(dy5)  #                                    (O, P, A, B, S)
     x = widen(x5)  #                                      (O, P, A, B, S)
-    s = range_factor(
-        x, 0.0
-    )  #                           (O, 1, A, 1, 1)  any power of two will do: rstd is known
+    s = range_factor(x, 0.0)  #                           (O, 1, A, 1, 1)  eps is in rstd already
     xc = recenter(x * s - spread(mean) * s) if center else x * s  # (O, P, A, B, S)
     xhat = xc * (spread(rstd) / s)  #                     (O, P, A, B, S)
     dxhat = affine(dy, weight)  #                         (O, P, A, B, S)  y = xhat * weight + bias
@@ -121,9 +119,9 @@ def center_twice(x: Array) -> tuple[Array, Array]:
     """Return the mean, and x minus it as though the mean had twice its digits.
 
     One float64 cannot hold the mean of numbers far from 0 well enough: at an offset of 1e9 spreads
-    its rounding alone costs nine of the sixteen digits. So a first mean hi is subtracted, which is exact or nearly
-    so, and the mean lo of what is left after that (the corrected two-pass algorithm: Chan, Golub &
-    LeVeque 1983, eq. 1.7).
+    its rounding alone costs nine of the sixteen digits. So a first mean hi is subtracted, which is
+    exact or nearly so, and the mean lo of what is left after that (the corrected two-pass algorithm:
+    Chan, Golub & LeVeque 1983, eq. 1.7).
     """
     hi = set_mean(x)  #      (O, 1, A, 1, 1)
     d = x - hi  #            (O, P, A, B, S)
@@ -218,9 +216,9 @@ def spread(stat: Array) -> Array:
     return stat[:, None, :, None, None]
 
 
-def per_set(stat: Array) -> Array:
-    """(O, 1, A, 1, 1) to (O, A)."""
-    return stat[:, 0, :, 0, 0]
+def per_set(stat: Array | None) -> Array | None:
+    """(O, 1, A, 1, 1) to (O, A); the mean may be absent."""
+    return None if stat is None else stat[:, 0, :, 0, 0]
 
 
 def widen(t: Array) -> Array:
