@@ -89,6 +89,7 @@ def problems(
     affine: bool | None = None,
     batch_sizes: Sequence[int] = (1, 2, 3, 4),
     lengths: Sequence[int] = (),
+    virtual: Sequence[bool] = (False, True),
 ) -> Problem:
     """Draw a problem of a norm.
 
@@ -113,9 +114,11 @@ def problems(
         To draw N from.
     lengths : sequence of int
         If given, to draw H*W from, for few and long sets; max_elements then does not hold.
+    virtual : sequence of bool
+        To draw from whether batch norm has virtual batches.
     """
     size = draw(sizes(max_elements, batch_sizes, lengths))
-    shape, options = draw(structures(norm, size, channel_axes))
+    shape, options = draw(structures(norm, size, channel_axes, virtual))
     dtype = draw(st.sampled_from(list(dtypes)))
     present = st.sampled_from([False, True, True, True]) if affine is None else st.just(affine)
     with_weight, with_bias = draw(present), draw(present) and norm != "rms"
@@ -158,7 +161,7 @@ def problems(
 
 @st.composite
 def structures(
-    draw: st.DrawFn, norm: str, size: Sizes, channel_axes: bool
+    draw: st.DrawFn, norm: str, size: Sizes, channel_axes: bool, virtual: Sequence[bool]
 ) -> tuple[tuple[int, ...], dict[str, Any]]:
     """Arrange the sizes as a norm wants them: x's shape, and the options that go with it."""
     N, G, K, spatial = size
@@ -178,7 +181,7 @@ def structures(
     options: dict[str, Any] = {"channel_axis": axis, "params": (C,)}
     if norm == "group":
         options["num_groups"] = G
-    if norm == "batch" and draw(st.booleans()):
+    if norm == "batch" and draw(st.sampled_from(list(virtual))):
         fits = [g for g in range(1, N + 1) if N % g == 0 and g * np.prod(spatial, dtype=int) > 1]
         options["virtual_batch_size"] = draw(st.sampled_from(fits))
     return shape, options

@@ -45,7 +45,7 @@ def one_example(target: Target, problem: Problem) -> float | None:
     return same(target, first.but(norm="batch"), first)
 
 
-@holds("virtual batches are pieces", norms=["batch"])
+@holds("virtual batches are pieces", norms=["batch"], virtual=(True,))
 def pieces(target: Target, problem: Problem) -> float | None:
     """y and dx piece by piece; dweight and dbias are sums over the pieces."""
     size = problem.virtual_batch_size
