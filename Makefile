@@ -1,7 +1,8 @@
-# make check, make test, make lint and make figures each set up what they need in .venv and then run.
+# make check, test, bench, lint and figures each set up what they need in .venv and then run.
 #
 #   make test TORCH=torch==2.13.0   also against PyTorch (JAX=jax: against JAX); nothing else fetches either
 #   make check ARGS="--norm group"  ARGS go to the command that is run
+#   make bench PEERS="torch==2.13.0 jax onnxruntime onnx openvino"   beside all that is known
 #   make test PYTHON=python3.13     the Python that .venv is made from: 3.11 or newer
 #
 # Kept to what GNU make 3.81 knows, which is the make of macOS.
@@ -9,18 +10,21 @@
 PYTHON = python3
 TORCH =
 JAX =
+PEERS =
 ARGS =
 
 VENV = .venv
 BIN = $(VENV)/bin
-FRAMEWORKS = $(foreach requirement,$(TORCH) $(JAX),'$(requirement)')
+WANTED = $(strip $(TORCH) $(JAX) $(PEERS))
+FRAMEWORKS = $(foreach requirement,$(WANTED),'$(requirement)')
 
-.PHONY: help check test lint figures clean FORCE
+.PHONY: help check test bench lint figures clean FORCE
 .NOTPARALLEL:
 
 help:
 	@echo "make check    property-test every norm, forward and backward (ARGS=... as of gnref check)"
 	@echo "make test     run the tests (TORCH=torch==2.13.0, JAX=jax: with these; ARGS=... as of pytest)"
+	@echo "make bench    time the CPU kernels (PEERS=\"torch jax\": beside these; ARGS=... as of gnref bench)"
 	@echo "make lint     ruff and mypy"
 	@echo "make figures  draw the README's figures"
 	@echo "make clean    remove .venv, caches and build output"
@@ -30,6 +34,9 @@ check: $(VENV)/.testing
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n auto --cov $(ARGS)
+
+bench: $(VENV)/.bench
+	@$(BIN)/gnref bench $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
@@ -48,14 +55,17 @@ clean:
 $(VENV)/.testing: $(VENV)/.made pyproject.toml
 	$(call install,gnref and what its check needs,-e '.[testing]')
 
-# One command for all: pip then takes exactly the releases that TORCH and JAX name.
+# One command for all: pip then takes exactly the releases that TORCH, JAX and PEERS name.
 $(VENV)/.dev: $(VENV)/.made $(VENV)/.frameworks pyproject.toml
-	$(call install,gnref and what its tests need$(if $(TORCH)$(JAX), with $(TORCH) $(JAX)),$(FRAMEWORKS) -e '.[dev]')
+	$(call install,gnref and what its tests need$(if $(WANTED), with $(WANTED)),$(FRAMEWORKS) -e '.[dev]')
 
-# Changes when TORCH or JAX ask for something new, not when they are left out: what is there stays.
+$(VENV)/.bench: $(VENV)/.made $(VENV)/.frameworks pyproject.toml
+	$(call install,gnref and what its benchmark needs$(if $(WANTED), with $(WANTED)),$(FRAMEWORKS) -e '.[bench]')
+
+# Changes when TORCH, JAX or PEERS ask for something new, not when they are left out: what is there stays.
 $(VENV)/.frameworks: $(VENV)/.made FORCE
 	@test -e $@ || : > $@
-	@test -z "$(TORCH)$(JAX)" || test "$$(cat $@)" = "$(TORCH) $(JAX)" || echo "$(TORCH) $(JAX)" > $@
+	@test -z "$(WANTED)" || test "$$(cat $@)" = "$(WANTED)" || echo "$(WANTED)" > $@
 
 $(VENV)/.made:
 	@command -v $(PYTHON) >/dev/null 2>&1 || \

@@ -8,9 +8,16 @@ import pytest
 NEEDS = {
     "autograd": ["gnref/testing/oracles/hips.py"],
     "cupy": ["gnref/kernels/cuda*"],
-    "jax": ["gnref/testing/oracles/jax.py"],
+    "jax": ["gnref/bench/peers/jax.py", "gnref/testing/oracles/jax.py"],
     "numba": ["gnref/kernels/cpu*"],
-    "torch": ["gnref/testing/oracles/torch.py"],
+    "onnx": ["gnref/bench/peers/onnxruntime.py"],
+    "onnxruntime": ["gnref/bench/peers/onnxruntime.py"],
+    "openvino": ["gnref/bench/peers/openvino.py"],
+    "torch": [
+        "gnref/bench/peers/compiled.py",
+        "gnref/bench/peers/torch.py",
+        "gnref/testing/oracles/torch.py",
+    ],
 }
 missing = [package for package in NEEDS if find_spec(package) is None]
 collect_ignore_glob = [path for package in missing for path in NEEDS[package]]

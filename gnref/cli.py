@@ -1,4 +1,4 @@
-"""The command line: ``gnref check`` and ``gnref axes``."""
+"""The command line: ``gnref check``, ``gnref bench`` and ``gnref axes``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 
 import gnref
 from gnref.axes import NORMS
+from gnref.bench.grid import NORMS as BENCH_NORMS
+from gnref.bench.peers import PEERS
 from gnref.dispatch import BACKENDS
 from gnref.errors import BackendError, MissingExtraError
 
@@ -51,6 +53,8 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
     check.set_defaults(run=run_check)
 
+    _add_bench(commands)
+
     axes = commands.add_parser("axes", help="show which cells of an N x C x H x W block share a mean")
     for size in "NCHW":
         axes.add_argument(size, type=positive)
@@ -60,6 +64,26 @@ def parser() -> argparse.ArgumentParser:
     axes.add_argument("--overwrite", action="store_true", help="let --save replace a file")
     axes.set_defaults(run=run_axes)
     return top
+
+
+def _add_bench(commands: Any) -> None:
+    """Describe ``gnref bench``."""
+    bench = commands.add_parser("bench", help="time the CPU kernels beside every peer library installed here")
+    bench.add_argument("--quick", action="store_true", help="a few rows and rounds: under a minute")
+    bench.add_argument("--norm", action="append", choices=BENCH_NORMS, help="only this norm (repeatable)")
+    bench.add_argument(
+        "--rows", default="", metavar="TEXT", help="only rows with these words: 'forward last', '8x256x56x56'"
+    )
+    bench.add_argument("--peer", action="append", choices=list(PEERS), help="only this peer (repeatable)")
+    bench.add_argument("--threads", type=positive, help="for everybody (as many as there are cores)")
+    bench.add_argument("--rounds", type=positive, help="times that each is timed (15; with --quick 7)")
+    bench.add_argument(
+        "--costs", action="store_true", help="also memory, first calls, one small call, growth"
+    )
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write every time there, too")
+    bench.add_argument("--plot", type=Path, metavar="FILE", help="draw the rows into a .png or .svg")
+    bench.add_argument("--overwrite", action="store_true", help="let --json and --plot replace a file")
+    bench.set_defaults(run=run_bench)
 
 
 def positive(text: str) -> int:
@@ -132,6 +156,42 @@ def _check_with_progress(console: Any, arguments: argparse.Namespace) -> tuple[l
         except KeyboardInterrupt:
             return results, True
     return results, False
+
+
+def run_bench(arguments: argparse.Namespace) -> int:
+    """``gnref bench``."""
+    require("gnref bench", "bench", "rich", "ml_dtypes")
+    if arguments.plot is not None:
+        require("gnref bench --plot", "bench", "matplotlib")
+    _check_files(arguments)
+    from gnref.bench.session import Options, run
+
+    names = ("quick", "norm", "rows", "peer", "threads", "rounds", "costs")
+    session = run(Options(**{name: getattr(arguments, name) for name in names}))
+    if arguments.json is not None:
+        arguments.json.write_text(session.to_json() + "\n", encoding="utf-8")
+    if arguments.plot is not None and session.results:
+        from gnref.bench.plot import draw
+        from gnref.teaching.plots import save
+
+        save(draw(session.machine, session.results), arguments.plot, overwrite=arguments.overwrite)
+    return 130 if session.interrupted else 0
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """Raise before the long work if its results cannot be written."""
+    for name, suffixes in (("json", ()), ("plot", (".png", ".svg"))):
+        path = getattr(arguments, name)
+        if path is None:
+            continue
+        if not path.absolute().parent.is_dir():
+            raise ValueError(f"--{name} is {str(path)!r}; expected a file in a folder that exists")
+        if suffixes and path.suffix.lower() not in suffixes:
+            raise ValueError(f"--{name} is {str(path)!r}; expected one that ends in {' or '.join(suffixes)}")
+        if path.exists() and not arguments.overwrite:
+            raise FileExistsError(
+                f"--{name} is {str(path)!r}, which exists already; expected --overwrite, too"
+            )
 
 
 def run_axes(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from gnref.testing import oracles
 from gnref.testing.problems import Array, Problem
 from gnref.testing.properties.property import holds, wide, worst
 from gnref.testing.targets import Forward, Target, gradients
-from gnref.testing.tolerances import tolerance, unit_roundoff
+from gnref.testing.tolerances import WIDE, tolerance, unit_roundoff
 
 NO_ZERO_EPS = (1e-5, 1e-3, 0.5)
 
@@ -135,16 +135,21 @@ def statistics(target: Target, problem: Problem) -> float | None:
 
 
 def _statistics_of_set(problem: Problem, forward: Forward, key: Any, exact: Any) -> float:
-    """Compare one set's statistics. The variance is a sum of m terms, added in whatever order."""
+    """Compare one set's statistics.
+
+    The variance is a sum of m terms, added in whatever order in the statistics' own precision u; a kernel
+    may take x - mean, its square and the first few sums in the precision v of x, a rounding each.
+    """
     mean, var, rstd = (float(value) for value in exact)
     u = unit_roundoff(forward.var.dtype)
-    relative = u * (8 + np.sqrt(problem.x.size))
+    v = unit_roundoff(WIDE.get(problem.x.dtype.name, problem.x.dtype))
+    relative = 8 * v + u * np.sqrt(problem.x.size)
     pairs = [
         (float(forward.var[key]) - var, relative * var),
         (float(forward.rstd[key]) - rstd, relative * rstd),
     ]
     if forward.mean is not None:
-        pairs.append((float(Fraction(float(forward.mean[key])) - exact[0]), 4 * u * (abs(mean) + var**0.5)))
+        pairs.append((float(Fraction(float(forward.mean[key])) - exact[0]), 4 * (u * abs(mean) + v * var**0.5)))
     return worst(*pairs)
 
 

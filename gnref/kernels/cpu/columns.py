@@ -1,0 +1,334 @@
+"""Sets that lie in columns: (O, P, A, B, 1) with P > 1, which is channels last.
+
+An example is P rows of W = A*B channels, and a set is B of its columns. Rows are read one after the
+other, as they lie in memory; every column has its own sums, and eight rows are added before a sum is
+touched. Large examples are cut into chunks of rows and blocks of columns, which all cores share.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from gnref.kernels.cpu.options import function, inline
+from gnref.kernels.cpu.sums import merge, two_sum
+from gnref.kernels.cpu.vectors import (
+    LANES,
+    accumulate,
+    aligned,
+    any_above,
+    filled,
+    filled_like,
+    first,
+    fma,
+    keep,
+    load,
+    load_first,
+    narrow,
+    part_of,
+    pointer,
+    prefetch,
+    rounded,
+    store,
+    store_first,
+    stream,
+    widen,
+)
+
+ROWS = 256  # rows of a chunk: a fixed number, so that the order of additions is fixed
+TILE = 8  # rows added at once
+BLOCK = 1024  # columns whose sums fit the nearest cache
+OWN = 1 << 20  # bytes: examples up to here are left to one core, larger ones are shared
+START = np.int64(0)  # a literal would be compiled for by itself
+
+
+@inline
+def padded(W):
+    """W columns in whole vectors."""
+    return (W + LANES - 1) // LANES * LANES
+
+
+@inline
+def items(P, W):
+    """Chunks of rows times blocks of columns."""
+    return ((P + ROWS - 1) // ROWS) * ((W + BLOCK - 1) // BLOCK)
+
+
+@inline
+def item(t, P, W):
+    """Chunk, number of its rows, first column and number of columns."""
+    blocks = (W + BLOCK - 1) // BLOCK
+    c, j = t // blocks, t % blocks * BLOCK
+    return c, min(ROWS, P - c * ROWS), j, min(BLOCK, W - j)
+
+
+@inline
+def take(x, i, n):
+    """The next numbers of a row, of which n are left."""
+    return load(x, i) if n >= LANES else load_first(x, i, n)
+
+
+@inline
+def put(y, i, v, n, streaming):
+    """Write the next numbers of a row, of which n are left."""
+    if n < LANES:
+        store_first(y, i, v, n)
+    elif streaming:
+        stream(y, i, v)
+    else:
+        store(y, i, v)
+
+
+@inline
+def clear(sums, width):
+    """Two sums for each column, each in two vectors."""
+    for k in range(0, 4 * padded(width), LANES):
+        store(sums, k, filled(0.0))
+
+
+@inline
+def add_to(sums, i, v):
+    """Add a vector to the sum at sums[i : i + 32], in twice its precision."""
+    high, low = accumulate(load(sums, i), load(sums, i + LANES), v)
+    store(sums, i, high)
+    store(sums, i + LANES, low)
+
+
+@inline
+def sum_at(sums, i):
+    """The sum at sums[i : i + 32]."""
+    return load(sums, i) + load(sums, i + LANES)
+
+
+@function
+def sum_chunk(x, start, rows, W, width, guess, sums):
+    """Sums of x - guess and of its square for every column."""
+    clear(sums, width)
+    for row in range(0, rows, TILE):
+        tile = start + row * W
+        count = min(TILE, rows - row)
+        for j in range(0, width, LANES):
+            g = load(guess, j)
+            i, left = tile + j, width - j
+            if count == TILE and left >= LANES:
+                for r in range(2 * TILE, 3 * TILE):
+                    prefetch(x, i + r * W)
+                d0, d1 = load(x, i) - g, load(x, i + W) - g
+                d2, d3 = load(x, i + 2 * W) - g, load(x, i + 3 * W) - g
+                d4, d5 = load(x, i + 4 * W) - g, load(x, i + 5 * W) - g
+                d6, d7 = load(x, i + 6 * W) - g, load(x, i + 7 * W) - g
+                s = ((d0 + d1) + (d2 + d3)) + ((d4 + d5) + (d6 + d7))
+                q = (fma(d0, d0, d1 * d1) + fma(d2, d2, d3 * d3)) + (
+                    fma(d4, d4, d5 * d5) + fma(d6, d6, d7 * d7)
+                )
+            else:
+                s = filled_like(x, 0.0)
+                q = s
+                for r in range(count):
+                    d = first(take(x, i + r * W, left) - g, left)
+                    s = s + d
+                    q = fma(d, d, q)
+            add_to(sums, 4 * j, s)
+            add_to(sums, 4 * j + 2 * LANES, q)
+
+
+@inline
+def is_bad(sums, width, count):
+    """Whether a guess is so far from the mean that its square drowns the variance."""
+    for j in range(0, width, LANES):
+        d = sum_at(sums, 4 * j) / count
+        square = d * d
+        if any_above(square, (sum_at(sums, 4 * j + 2 * LANES) / count - square) * 4.0):
+            return True
+    return False
+
+
+@function
+def chunk_moments(x, start, rows, W, width, center, guess, sums, parts, out):
+    """Mean, as two numbers, and M2 of every column of a chunk, into parts[out:], each W long."""
+    near = min(rows, TILE)
+    for j in range(0, width, LANES):
+        s = filled_like(x, 0.0)
+        if center:
+            for r in range(near):
+                s = s + take(x, start + r * W + j, width - j)
+        store(guess, j, narrow(x, widen(s) / float(near)))
+    sum_chunk(x, start, rows, W, width, guess, sums)
+    if center and is_bad(sums, width, float(rows)):
+        for j in range(0, width, LANES):
+            better = widen(load(guess, j)) + sum_at(sums, 4 * j) / float(rows)
+            store(guess, j, narrow(x, better))
+        sum_chunk(x, start, rows, W, width, guess, sums)
+    for j in range(0, width, LANES):
+        s, q = sum_at(sums, 4 * j), sum_at(sums, 4 * j + 2 * LANES)
+        if center:
+            d = s / float(rows)
+            mean, rest = two_sum(widen(load(guess, j)), d)
+            q = q - s * d
+        else:
+            mean, rest = filled(0.0), filled(0.0)
+        store(parts, out + j, mean)
+        store(parts, out + padded(W) + j, rest)
+        store(parts, out + 2 * padded(W) + j, q)
+
+
+@function
+def moments_of(start, t, last, x, weight, center, P, W, parts):
+    """The moments of items t to last of the example that starts at start."""
+    x, parts = pointer(x), pointer(parts)
+    guess, sums = np.empty(BLOCK, weight.dtype), np.empty(4 * BLOCK)
+    for k in range(t, last):
+        c, rows, j, width = item(k, P, W)
+        chunk_moments(
+            x, start + c * ROWS * W + j, rows, W, width, center,
+            pointer(guess), pointer(sums), parts, 3 * c * padded(W) + j,
+        )  # fmt: skip
+
+
+@inline
+def merge_chunks(parts, P, W):
+    """Merge the moments of chunks in pairs, every column apart (Chan, Golub & LeVeque 1983, eq. 2.1)."""
+    width = padded(W)
+    chunks = (P + ROWS - 1) // ROWS
+    step = 1
+    while step < chunks:
+        for c in range(0, chunks - step, 2 * step):
+            a, b = 3 * c * width, 3 * (c + step) * width
+            count_a = float(step * ROWS)
+            count_b = float(min((c + 2 * step) * ROWS, P) - (c + step) * ROWS)
+            share = count_b / (count_a + count_b)
+            for j in range(0, width, LANES):
+                delta = load(parts, b + j) - load(parts, a + j)
+                delta = delta + (load(parts, b + width + j) - load(parts, a + width + j))
+                mean, rest = two_sum(load(parts, a + j), delta * share)
+                M2 = load(parts, a + 2 * width + j) + load(parts, b + 2 * width + j)
+                store(parts, a + 2 * width + j, M2 + delta * delta * (count_a * share))
+                store(parts, a + width + j, load(parts, a + width + j) + rest)
+                store(parts, a + j, mean)
+        step *= 2
+
+
+@function
+def finish_example(o, weight, bias, mean, var, rstd, P, A, B, eps, x, parts, factors):
+    """Merge chunks, then columns, and note what the columns of example o are multiplied and shifted by.
+
+    factors is (4, W): the mean as two numbers in the precision of x, rstd*weight and bias.
+    """
+    W, width = A * B, padded(A * B)
+    p = pointer(parts)
+    merge_chunks(p, P, W)
+    column = np.empty(4 * B)
+    m = pointer(column)
+    for a in range(A):
+        for b in range(B):
+            j = a * B + b
+            m[4 * b], m[4 * b + 1], m[4 * b + 2], m[4 * b + 3] = (
+                float(P), p[j], p[width + j], max(p[2 * width + j], 0.0),
+            )  # fmt: skip
+        hi, lo, M2 = merge(m, B)
+        k = o * A + a
+        mean[k], var[k] = hi + lo, M2 / (P * B)
+        rstd[k] = 1.0 / np.sqrt(var[k] + eps)
+        near = rounded(pointer(x), hi)
+        for b in range(B):
+            j = a * B + b
+            factors[j], factors[width + j] = near, (hi - near) + lo
+            factors[2 * width + j], factors[3 * width + j] = rstd[k] * weight[j], bias[j]
+    keep(column)
+
+
+@function
+def write_rows(x, y, start, rows, W, width, hi, lo, scale, shift, streaming):
+    """y = ((x - hi) - lo) * scale + shift, four rows at a time."""
+    head = aligned(y, start) - start if streaming else 0
+    for row in range(0, rows, 4):
+        tile = start + row * W
+        count = min(4, rows - row)
+        j, n = 0, head if head > 0 else LANES
+        while j < width:
+            n = min(n, width - j)
+            h, l, s, t = load(hi, j), load(lo, j), load(scale, j), load(shift, j)
+            for i in range(tile + j, tile + j + count * W, W):
+                put(y, i, fma((take(x, i, n) - h) - l, s, t), n, streaming)
+            j += n
+            n = LANES
+
+
+@function
+def write_items(start, t, last, x, y, factors, P, W, streaming):
+    """Write items t to last, the last of them first: it was read last, and is in a cache."""
+    streaming = streaming and W % LANES == 0  # then all rows reach a block of memory at the same column
+    x, y, factors = pointer(x), pointer(y), pointer(factors)
+    width_all = padded(W)
+    for k in range(last - 1, t - 1, -1):
+        c, rows, j, width = item(k, P, W)
+        write_rows(
+            x, y, start + c * ROWS * W + j, rows, W, width, part_of(factors, j), part_of(factors, width_all + j),
+            part_of(factors, 2 * width_all + j), part_of(factors, 3 * width_all + j), streaming,
+        )  # fmt: skip
+
+
+@function
+def forward_examples(o, last, x, y, weight, bias, mean, var, rstd, P, A, B, eps, center, write, streaming):
+    """Whole examples, one after the other."""
+    W = A * B
+    parts = np.empty(3 * ((P + ROWS - 1) // ROWS) * padded(W))
+    factors = np.empty(4 * padded(W), weight.dtype)
+    n = items(P, W)
+    for k in range(o, last):
+        moments_of(k * P * W, START, n, x, weight, center, P, W, parts)
+        finish_example(k, weight, bias, mean, var, rstd, P, A, B, eps, x, parts, factors)
+        if write:
+            write_items(k * P * W, START, n, x, y, factors, P, W, streaming)
+
+
+def forward(pieces, o, last, x, y, weight, bias, mean, var, rstd, P, A, B, eps, center, write, streaming):
+    """Normalize examples o to last: each by one core, or where they are few or large, each by all."""
+    W = A * B
+    if last - o >= 4 * pieces and P * W * x.itemsize <= OWN:
+        for i in prange(pieces):
+            forward_examples(
+                o + i * (last - o) // pieces, o + (i + 1) * (last - o) // pieces,
+                x, y, weight, bias, mean, var, rstd, P, A, B, eps, center, write, streaming,
+            )  # fmt: skip
+        return
+    parts = np.empty(3 * ((P + ROWS - 1) // ROWS) * padded(W))
+    factors = np.empty(4 * padded(W), weight.dtype)
+    n = items(P, W)
+    for k in range(o, last):
+        for i in prange(pieces):
+            moments_of(k * P * W, i * n // pieces, (i + 1) * n // pieces, x, weight, center, P, W, parts)
+        finish_example(k, weight, bias, mean, var, rstd, P, A, B, eps, x, parts, factors)
+        for i in prange(pieces if write else 0):
+            write_items(k * P * W, i * n // pieces, (i + 1) * n // pieces, x, y, factors, P, W, streaming)
+
+
+@function
+def given_factors(o, weight, bias, mean, rstd, A, B, x, factors):
+    """What the columns of example o are multiplied and shifted by, for given statistics."""
+    width = padded(A * B)
+    for j in range(A * B):
+        k = o * A + j // B
+        hi = rounded(pointer(x), mean[k])
+        factors[j], factors[width + j] = hi, mean[k] - hi
+        factors[2 * width + j], factors[3 * width + j] = rstd[k] * weight[j], bias[j]
+
+
+@function
+def apply_examples(o, last, x, y, weight, bias, mean, rstd, P, A, B, streaming):
+    """Normalize examples o to last with given statistics."""
+    factors = np.empty(4 * padded(A * B), weight.dtype)
+    for k in range(o, last):
+        given_factors(k, weight, bias, mean, rstd, A, B, x, factors)
+        write_items(k * P * A * B, 0, items(P, A * B), x, y, factors, P, A * B, streaming)
+
+
+def apply(pieces, o, last, x, y, weight, bias, mean, rstd, P, A, B, streaming):
+    """Normalize examples o to last with given statistics."""
+    W = A * B
+    factors = np.empty(4 * padded(W), weight.dtype)
+    n = items(P, W)
+    for k in range(o, last):
+        given_factors(k, weight, bias, mean, rstd, A, B, x, factors)
+        for i in prange(pieces):
+            write_items(k * P * W, i * n // pieces, (i + 1) * n // pieces, x, y, factors, P, W, streaming)
