@@ -9,7 +9,7 @@ NEEDS = {
     "autograd": ["gnref/testing/oracles/hips.py"],
     "cupy": ["gnref/kernels/cuda*"],
     "jax": ["gnref/bench/peers/jax.py", "gnref/testing/oracles/jax.py"],
-    "numba": ["gnref/kernels/cpu*"],
+    "numba": ["gnref/kernels/cpu*", "tests/kernels/cpu*"],
     "onnx": ["gnref/bench/peers/onnxruntime.py"],
     "onnxruntime": ["gnref/bench/peers/onnxruntime.py"],
     "openvino": ["gnref/bench/peers/openvino.py"],

@@ -23,6 +23,8 @@ from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gnref.checks import (
     check_channel_axis,
     check_normalized_shape,
@@ -78,14 +80,24 @@ class Fold(NamedTuple):
     order: Shape  # the split axes in memory order
     slots: Shape  # the merged shape
 
+    @property
+    def in_order(self) -> bool:
+        """Whether the slots come as the axes do, so that folding is no more than reshaping."""
+        long = [i for i in self.order if self.split[i] != 1]
+        return long == sorted(long)
+
     def fold(self, xp: Any, a: Any) -> Any:
         """Return ``a`` in slots: a view wherever its strides allow one."""
+        if type(a) is np.ndarray:
+            return a.reshape(self.split).transpose(self.order).reshape(self.slots)
         return xp.reshape(xp.permute_dims(xp.reshape(a, self.split), self.order), self.slots)
 
     def unfold(self, xp: Any, a: Any) -> Any:
         """Return the slots ``a`` as the user sees the array."""
         in_memory = tuple(self.split[i] for i in self.order)
         back = tuple(sorted(range(len(self.order)), key=self.order.__getitem__))
+        if type(a) is np.ndarray:
+            return a.reshape(in_memory).transpose(back).reshape(self.shape)
         return xp.reshape(xp.permute_dims(xp.reshape(a, in_memory), back), self.shape)
 
 

@@ -85,6 +85,7 @@ def choose(x: Any, requested: Any) -> str:
     return name
 
 
+@cache
 def kernels(name: str) -> Kernels:
     """Return the kernels of a backend that `choose` has named."""
     return cast(Kernels, import_module(BACKENDS[name].module))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from gnref.axes import View, view
 from gnref.checks import check_eps
 from gnref.dispatch import choose, kernels
 from gnref.errors import ShapeError
+from gnref.kernels import Kernels
 from gnref.kernels.reference import reciprocal_std, widen
 
 Array = Any
@@ -43,6 +45,8 @@ class Saved:
         How x, the statistics and the weight are seen in slots.
     backend : str
         Whose kernels ran, and will run backward.
+    straight : bool
+        Whether x is a NumPy array whose slots are no more than another shape of it.
     """
 
     norm: str
@@ -55,10 +59,60 @@ class Saved:
     rstd: Array
     view: View
     backend: str
+    straight: bool
 
     def __repr__(self) -> str:
         shape, dtype = tuple(self.x.shape), dtype_name(self.x.dtype)
         return f"<Saved of {self.norm} norm: x {shape} {dtype}, backend {self.backend}>"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What is known of a problem once the shape, strides and dtype of x and the options have been looked at."""
+
+    view: View
+    backend: str
+    run: Kernels
+    straight: bool  # x is a NumPy array whose slots are no more than another shape of it
+
+
+# Looking takes longer than normalizing a small array does, and most arrays look like the one before.
+PLANS: dict[tuple[Any, ...], Plan] = {}
+MANY = 1024
+
+
+def plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any]) -> Plan:
+    """Check x and the options, and choose the view and the backend; for a known kind of NumPy array, recall them."""
+    if type(x) is not np.ndarray or not all(map(is_plain, axes.values())):
+        return make_plan(norm, x, backend, axes)
+    key = norm, x.shape, x.strides, x.dtype, backend, *axes.values()
+    found = PLANS.get(key)
+    if found is None:
+        found = make_plan(norm, x, backend, axes)
+        if len(PLANS) >= MANY:
+            PLANS.clear()
+        PLANS[key] = found
+    return found
+
+
+def is_plain(value: Any) -> bool:
+    """Whether an option may be recalled by its value: True and 1.0 equal 1, and are no number of groups."""
+    return type(value) is int or value is None or (type(value) is tuple and set(map(type, value)) == {int})
+
+
+def make_plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any]) -> Plan:
+    """Check x and the options, and choose the view and the backend."""
+    check_array(x, "x")
+    v = view(norm, x.shape, strides(x), **axes)
+    if norm == "batch" and v.set_size == 1 and 0 not in x.shape:
+        raise ShapeError(
+            f"x has shape {tuple(x.shape)}, one element per channel and batch; batch norm expects N*H*W > 1 "
+            "(its output would be the bias, whatever x is)"
+        )
+    name = choose(x, backend)
+    straight = type(x) is np.ndarray and x.flags.c_contiguous and x.dtype.isnative
+    straight = straight and v.x.in_order and v.stats.in_order and v.params.in_order
+    return Plan(v, name, kernels(name), straight)
 
 
 def forward(
@@ -73,24 +127,50 @@ def forward(
     **axes: Any,
 ) -> tuple[Array, Saved]:
     """Normalize with x's own statistics; ``axes`` are the options of `gnref.axes.view`."""
-    check_array(x, "x")
-    eps = check_eps(eps)
-    v = view(norm, x.shape, strides(x), **axes)
-    if norm == "batch" and v.set_size == 1 and 0 not in x.shape:
-        raise ShapeError(
-            f"x has shape {tuple(x.shape)}, one element per channel and batch; batch norm expects N*H*W > 1 "
-            "(its output would be the bias, whatever x is)"
-        )
-    check_params(v, x, weight=weight, bias=bias)
-    inputs = {"x": x, "weight": weight, "bias": bias}
-    if out is not None:
-        check_out(out, x, inputs)
-    name = choose(x, backend)
-    x5, weight5, bias5 = fold(v, x, weight, bias)
-    with quiet():
-        y5, mean, var, rstd = kernels(name).forward(x5, weight5, bias5, eps, v.center)
+    p = plan(norm, x, backend, axes)
+    y, mean, var, rstd = run_forward(p, x, weight, bias, eps, out)
+    v = p.view
     mean, var, rstd = (unfold_stat(v, stat) for stat in (mean, var, rstd))
-    return finish(v, y5, x, out), Saved(norm, x, weight, bias, eps, mean, var, rstd, v, name)
+    return y, Saved(norm, x, weight, bias, float(eps), mean, var, rstd, v, p.backend, p.straight)
+
+
+def normalize(
+    norm: str,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    *,
+    eps: float,
+    backend: str | None,
+    out: Array | None,
+    **axes: Any,
+) -> Array:
+    """`forward` for those who want y alone."""
+    return run_forward(plan(norm, x, backend, axes), x, weight, bias, eps, out)[0]
+
+
+def run_forward(
+    p: Plan, x: Array, weight: Array | None, bias: Array | None, eps: float, out: Array | None
+) -> tuple[Array, Array | None, Array, Array]:
+    """Check the rest of the arguments, and run a kernel; the statistics come back in slots."""
+    v = p.view
+    if type(eps) is not float or not 0.0 <= eps < inf:
+        eps = check_eps(eps)
+    if not (is_usual(weight, v, x) and is_usual(bias, v, x)):
+        check_params(v, x, weight=weight, bias=bias)
+    if out is not None:
+        check_out(out, x, {"x": x, "weight": weight, "bias": bias})
+    elif p.straight:
+        slots, weights = v.x.slots, v.params.slots
+        weight5 = None if weight is None else weight.reshape(weights)
+        bias5 = None if bias is None else bias.reshape(weights)
+        y5, mean, var, rstd = p.run.forward(x.reshape(slots), weight5, bias5, eps, v.center)
+        return y5.reshape(x.shape), mean, var, rstd
+    x5, weight5, bias5 = fold(v, x, weight, bias)
+    out5 = fold_out(v, out)
+    with quiet():
+        y5, *stats = p.run.forward(x5, weight5, bias5, eps, v.center, out5)
+    return finish(v, y5, x, out, out5), *stats
 
 
 def forward_frozen(
@@ -120,9 +200,10 @@ def forward_frozen(
     x5, weight5, bias5 = fold(v, x, weight, bias)
     with quiet():
         rstd = reciprocal_std(var, eps)
-        y5 = kernels(name).apply(x5, fold_stat(v, mean), fold_stat(v, rstd), weight5, bias5)
-    saved = Saved("batch_frozen", x, weight, bias, eps, mean, var, rstd, v, name)
-    return finish(v, y5, x, out), saved
+        out5 = fold_out(v, out)
+        y5 = kernels(name).apply(x5, fold_stat(v, mean), fold_stat(v, rstd), weight5, bias5, out5)
+    saved = Saved("batch_frozen", x, weight, bias, eps, mean, var, rstd, v, name, straight=False)
+    return finish(v, y5, x, out, out5), saved
 
 
 def backward(
@@ -132,26 +213,47 @@ def backward(
     if not isinstance(saved, Saved):
         raise TypeError(f"saved is a {type(saved).__name__}; expected the Saved of a *_forward function")
     x, weight, bias, v = saved.x, saved.weight, saved.bias, saved.view
-    needs = check_needs(needs)
-    check_dy(dy, x)
+    if needs is not NEEDS:
+        needs = check_needs(needs)
+    usual = type(dy) is np.ndarray and dy.dtype is x.dtype and dy.shape == x.shape
+    if usual and saved.straight and out is None and dy.flags.c_contiguous:
+        slots, stats = v.x.slots, v.stats.slots
+        weight5 = None if weight is None else weight.reshape(v.params.slots)
+        mean = None if saved.mean is None else saved.mean.reshape(stats)
+        dx5, dweight, dbias = kernels(saved.backend).backward(
+            dy.reshape(slots), x.reshape(slots), mean, saved.rstd.reshape(stats), weight5, v.center
+        )
+        dx = dx5.reshape(x.shape)
+    else:
+        check_dy(dy, x)
+        dx, dweight, dbias = run_backward(dy, saved, needs, out)
+    return (
+        dx if "x" in needs else None,
+        finish_param(v, dweight, weight) if "weight" in needs else None,
+        finish_param(v, dbias, bias) if "bias" in needs else None,
+    )
+
+
+def run_backward(
+    dy: Array, saved: Saved, needs: tuple[str, ...], out: Array | None
+) -> tuple[Array, Array, Array]:
+    """dx in x's layout, and dweight and dbias in slots, whatever dy, x and ``out`` are."""
+    x, weight, v = saved.x, saved.weight, saved.view
     if out is not None:
         if "x" not in needs:
             raise ValueError(f"out is given and needs is {needs}; expected 'x' in needs, or out=None")
-        check_out(out, x, {"dy": dy, "x": x, "weight": weight, "bias": bias})
+        check_out(out, x, {"dy": dy, "x": x, "weight": weight, "bias": saved.bias})
     run = kernels(saved.backend)
     x5, weight5, _ = fold(v, x, weight, None)
     dy5 = v.x.fold(namespace(x), dy)
     mean, rstd = fold_stat(v, saved.mean), fold_stat(v, saved.rstd)
+    out5 = fold_out(v, out)
     with quiet():
         if saved.norm == "batch_frozen":
-            dx5, dweight, dbias = run.backward_given(dy5, x5, mean, rstd, weight5)
+            dx5, dweight, dbias = run.backward_given(dy5, x5, mean, rstd, weight5, out5)
         else:
-            dx5, dweight, dbias = run.backward(dy5, x5, mean, rstd, weight5, v.center)
-    return (
-        finish(v, dx5, x, out) if "x" in needs else None,
-        finish_param(v, dweight, weight) if "weight" in needs else None,
-        finish_param(v, dbias, bias) if "bias" in needs else None,
-    )
+            dx5, dweight, dbias = run.backward(dy5, x5, mean, rstd, weight5, v.center, out5)
+    return finish(v, dx5, x, out, out5), dweight, dbias
 
 
 def fold(
@@ -175,8 +277,18 @@ def unfold_stat(v: View, stat: Array | None) -> Array | None:
     return None if stat is None else v.stats.unfold(namespace(stat), stat)
 
 
-def finish(v: View, a5: Array, x: Array, out: Array | None) -> Array:
-    """Bring y or dx into x's shape and layout, or into ``out``."""
+def fold_out(v: View, out: Array | None) -> Array | None:
+    """``out`` in slots, if writing there writes into it: then a kernel needs no array of its own."""
+    if type(out) is not np.ndarray or not out.size:
+        return None
+    out5 = v.x.fold(np, out)
+    return out5 if np.may_share_memory(out5, out) else None
+
+
+def finish(v: View, a5: Array, x: Array, out: Array | None, out5: Array | None) -> Array:
+    """Bring y or dx into x's shape and layout, or into ``out``, if it is not there already."""
+    if out5 is not None and a5 is out5:
+        return out
     a = v.x.unfold(namespace(x), a5)
     if out is None:
         return like_layout(a, x)
@@ -188,9 +300,18 @@ def finish_param(v: View, dparam: Array, param: Array | None) -> Array | None:
     """Bring dweight or dbias into the shape and dtype of its parameter; None if there is none."""
     if param is None:
         return None
+    if type(param) is np.ndarray and v.params.in_order and param.dtype.itemsize > 2:
+        return dparam.reshape(param.shape).astype(param.dtype, copy=False)
     xp = namespace(param)
     with quiet():  # a sum may be more than 16 bits hold
         return xp.astype(v.params.unfold(xp, dparam), param.dtype)
+
+
+def is_usual(param: Array | None, v: View, x: Array) -> bool:
+    """Whether a parameter needs no further look: looking at it takes longer."""
+    return param is None or (
+        type(param) is np.ndarray is type(x) and param.dtype is x.dtype and param.shape == v.params.shape
+    )
 
 
 def check_params(v: View, x: Array, **params: Array | None) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from gnref.bench.case import Array
 
-STREAM = "gnref.kernels.cpu.stream"
+STREAM = "gnref.kernels.cpu"
 LEAST_PIECE = 1 << 16  # bytes below which it is not worth waking a thread
 
 
@@ -40,11 +40,11 @@ def copies(x: Array, pool: ThreadPoolExecutor, threads: int) -> dict[str, Callab
     stream = streaming()
     if stream is not None:
         floats = (target.view(np.float32), source.view(np.float32))
-        found["copy, streaming"] = lambda: stream(*floats, threads)
+        found["copy, streaming"] = lambda: stream(*floats)
     return found
 
 
-def streaming() -> Callable[[Array, Array, int], Any] | None:
+def streaming() -> Callable[[Array, Array], Any] | None:
     """gnref's own loop, whose stores bypass the cache; None where the cpu backend is not there."""
     if find_spec("numba") is None:
         return None
@@ -52,7 +52,7 @@ def streaming() -> Callable[[Array, Array, int], Any] | None:
         module = import_module(STREAM)
     except ImportError:
         return None
-    copy: Callable[[Array, Array, int], Any] | None = getattr(module, "copy", None)
+    copy: Callable[[Array, Array], Any] | None = getattr(module, "copy", None)
     return copy
 
 

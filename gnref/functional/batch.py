@@ -72,16 +72,17 @@ def batch_norm(
     array([[-1., -1.],
            [ 1.,  1.]])
     """
-    return batch_norm_forward(
+    return passes.normalize(
+        "batch",
         x,
         weight,
         bias,
         eps=eps,
-        channel_axis=channel_axis,
-        virtual_batch_size=virtual_batch_size,
         backend=backend,
         out=out,
-    )[0]
+        channel_axis=channel_axis,
+        virtual_batch_size=virtual_batch_size,
+    )
 
 
 def batch_norm_forward(

@@ -15,7 +15,7 @@ def backward(
     dy: Array,
     saved: Saved,
     *,
-    needs: Iterable[str] = ("x", "weight", "bias"),
+    needs: Iterable[str] = passes.NEEDS,
     out: Array | None = None,
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Return the gradients of a loss by x, weight and bias, from its gradient dy by y.

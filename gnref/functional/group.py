@@ -69,9 +69,17 @@ def group_norm(
     >>> gnref.group_norm(np.array([[1.0, 3.0, 10.0, 30.0]]), num_groups=2, eps=0.0)
     array([[-1.,  1., -1.,  1.]])
     """
-    return group_norm_forward(
-        x, num_groups, weight, bias, eps=eps, channel_axis=channel_axis, backend=backend, out=out
-    )[0]
+    return passes.normalize(
+        "group",
+        x,
+        weight,
+        bias,
+        eps=eps,
+        backend=backend,
+        out=out,
+        channel_axis=channel_axis,
+        num_groups=num_groups,
+    )
 
 
 def group_norm_forward(

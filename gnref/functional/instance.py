@@ -68,9 +68,16 @@ def instance_norm(
     array([[[-1.,  1.],
             [-1.,  1.]]])
     """
-    return instance_norm_forward(
-        x, weight, bias, eps=eps, channel_axis=channel_axis, backend=backend, out=out
-    )[0]
+    return passes.normalize(
+        "instance",
+        x,
+        weight,
+        bias,
+        eps=eps,
+        backend=backend,
+        out=out,
+        channel_axis=channel_axis,
+    )
 
 
 def instance_norm_forward(

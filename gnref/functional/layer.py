@@ -71,7 +71,16 @@ def layer_norm(
     array([[-1.,  1.],
            [-1.,  1.]])
     """
-    return layer_norm_forward(x, normalized_shape, weight, bias, eps=eps, backend=backend, out=out)[0]
+    return passes.normalize(
+        "layer",
+        x,
+        weight,
+        bias,
+        eps=eps,
+        backend=backend,
+        out=out,
+        normalized_shape=normalized_shape,
+    )
 
 
 def layer_norm_forward(

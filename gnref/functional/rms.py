@@ -66,7 +66,16 @@ def rms_norm(
     array([[ 1., -1.],
            [ 1.,  1.]])
     """
-    return rms_norm_forward(x, normalized_shape, weight, eps=eps, backend=backend, out=out)[0]
+    return passes.normalize(
+        "rms",
+        x,
+        weight,
+        None,
+        eps=eps,
+        backend=backend,
+        out=out,
+        normalized_shape=normalized_shape,
+    )
 
 
 def rms_norm_forward(

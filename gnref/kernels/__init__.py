@@ -5,6 +5,9 @@ x5 and dy5 are the 5-slot view (O, P, A, B, S) of `gnref.axes`, in any strides; 
 where center is False. A kernel writes to none of its inputs. dweight and dbias come back in the dtype
 that the arithmetic was done in; the caller casts them to that of their parameter.
 
+out is of x5's shape and dtype, and where y5 or dx5 may go: a kernel that writes there returns it, and one
+that returns another array has left it alone.
+
 One float64 is not enough for the mean of float64 numbers far from 0. forward and backward see the
 whole set and find what its rounding left out; apply, backward_given and the two halves of backward,
 which take the mean as it is given, are off by the offset in spreads times 1e-16. They also let numbers
@@ -24,23 +27,46 @@ class Kernels(Protocol):
 
     @staticmethod
     def forward(
-        x5: Array, weight: Array | None, bias: Array | None, eps: float, center: bool
+        x5: Array,
+        weight: Array | None,
+        bias: Array | None,
+        eps: float,
+        center: bool,
+        out: Array | None = None,
     ) -> tuple[Array, Array | None, Array, Array]:
         """Return y5, mean, var, rstd. var itself, since 1/rstd^2 - eps loses a small one."""
 
     @staticmethod
-    def apply(x5: Array, mean: Array, rstd: Array, weight: Array | None, bias: Array | None) -> Array:
+    def apply(
+        x5: Array,
+        mean: Array,
+        rstd: Array,
+        weight: Array | None,
+        bias: Array | None,
+        out: Array | None = None,
+    ) -> Array:
         """Return y5 for statistics that are given (eval, frozen, synchronized)."""
 
     @staticmethod
     def backward(
-        dy5: Array, x5: Array, mean: Array | None, rstd: Array, weight: Array | None, center: bool
+        dy5: Array,
+        x5: Array,
+        mean: Array | None,
+        rstd: Array,
+        weight: Array | None,
+        center: bool,
+        out: Array | None = None,
     ) -> tuple[Array, Array, Array]:
         """Return dx5, dweight, dbias for statistics that `forward` took from x5."""
 
     @staticmethod
     def backward_given(
-        dy5: Array, x5: Array, mean: Array, rstd: Array, weight: Array | None
+        dy5: Array,
+        x5: Array,
+        mean: Array,
+        rstd: Array,
+        weight: Array | None,
+        out: Array | None = None,
     ) -> tuple[Array, Array, Array]:
         """Return dx5, dweight, dbias for statistics that are constants."""
 

@@ -5,7 +5,8 @@ keep x's five slots inside, as (O, 1, A, 1, 1), and a weight becomes (1, 1, A, B
 line below broadcasts.
 
 Only functions of the array API are used: NumPy, CuPy, PyTorch, JAX and array-api-strict arrays pass.
-All arithmetic is in float64 (in a namespace without it, in the widest real dtype that there is).
+All arithmetic is in float64 (in a namespace without it, in the widest real dtype that there is). Results
+are new arrays: `out`, where a kernel may put them, is left to faster ones.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ RANGE = {
 
 
 def forward(
-    x5: Array, weight: Array | None, bias: Array | None, eps: float, center: bool
+    x5: Array, weight: Array | None, bias: Array | None, eps: float, center: bool, out: Array | None = None
 ) -> tuple[Array, Array | None, Array, Array]:
     """Normalize every set: y = (x - mean) / sqrt(var + eps) * weight + bias."""
     x = widen(x5)  #                                      (O, P, A, B, S)
@@ -41,14 +42,22 @@ def forward(
     return narrow(y, x5), per_set(mean), per_set(var / s / s), per_set(rstd * s)
 
 
-def apply(x5: Array, mean: Array, rstd: Array, weight: Array | None, bias: Array | None) -> Array:
+def apply(
+    x5: Array, mean: Array, rstd: Array, weight: Array | None, bias: Array | None, out: Array | None = None
+) -> Array:
     """Normalize with statistics that are given: y = (x - mean) * rstd * weight + bias."""
     xhat = (widen(x5) - spread(mean)) * spread(rstd)  #   (O, P, A, B, S)
     return narrow(affine(xhat, weight, bias), x5)  #      (O, P, A, B, S)
 
 
 def backward(
-    dy5: Array, x5: Array, mean: Array | None, rstd: Array, weight: Array | None, center: bool
+    dy5: Array,
+    x5: Array,
+    mean: Array | None,
+    rstd: Array,
+    weight: Array | None,
+    center: bool,
+    out: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """Differentiate `forward`: xhat depends on x directly, through the mean and through the variance.
 
@@ -70,7 +79,7 @@ def backward(
 
 
 def backward_given(
-    dy5: Array, x5: Array, mean: Array, rstd: Array, weight: Array | None
+    dy5: Array, x5: Array, mean: Array, rstd: Array, weight: Array | None, out: Array | None = None
 ) -> tuple[Array, Array, Array]:
     """Differentiate `apply`: the statistics are constants, so only the direct path is left."""
     dy = widen(dy5)  #                                    (O, P, A, B, S)

@@ -20,6 +20,7 @@ from gnref.kernels.cpu import (
     careful,
     columns,
     columns_backward,
+    copies,
     rows,
     rows_backward,
     trailing,
@@ -37,6 +38,7 @@ __all__ = [
     "backward_from_sums",
     "backward_given",
     "backward_sums",
+    "copy",
     "forward",
     "moments",
     "threading_layer",
@@ -55,11 +57,12 @@ COLUMNS_BACKWARD = pair(columns_backward.backward_examples, columns_backward.bac
 TRAILING_FORWARD = pair(trailing.forward_sets, trailing.forward)
 TRAILING_BACKWARD = pair(trailing_backward.backward_parts, trailing_backward.backward)
 TRAILING_BACKWARD_FEW = pair(trailing_backward.backward_few, trailing_backward.backward_blocks)
+COPY = pair(copies.copy_part, copies.copy)
 CAREFUL_FORWARD = kernel(careful.forward)
 CAREFUL_APPLY = kernel(careful.apply)
 CAREFUL_BACKWARD = kernel(careful.backward)
 CAREFUL_TRAILING = kernel(careful.backward_trailing)
-SINGLE = np.dtype(np.float32)
+SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def forward(
@@ -67,54 +70,48 @@ def forward(
 ) -> tuple[Array, Array | None, Array, Array]:
     """Normalize every set."""
     y5, y = room(x5, out)
-    mean, var, rstd = statistics(x5, weight, bias, eps, center, y)
-    return y5, mean if center else None, var, rstd
+    stats = statistics(x5, weight, bias, eps, center, y)
+    return y5, stats[0] if center else None, stats[1], stats[2]
 
 
 def moments(x5: Array) -> tuple[int, Array, Array]:
     """Count, mean and M2 of every set."""
     m = x5.shape[1] * x5.shape[3] * x5.shape[4]
-    mean, var, _ = statistics(x5, None, None, 0.0, True, None)
-    return m, mean, var * m
+    stats = statistics(x5, None, None, 0.0, True, None)
+    return m, stats[0], stats[1] * m
 
 
 def statistics(
     x5: Array, weight: Array | None, bias: Array | None, eps: float, center: bool, y: Array | None
-) -> tuple[Array, Array, Array]:
-    """mean, var and rstd of every set; and y, if there is room for it."""
+) -> Array:
+    """mean, var and rstd of every set, as (3, O, A); and y, if there is room for it."""
     O, P, A, B, S = x5.shape
-    stats = np.zeros((3, O, A))
+    sets = O * A
+    stats = np.empty(3 * sets + 1)
+    stats[-1] = 0.0
     if x5.size == 0:
-        stats[2] = 1 / np.sqrt(eps) if eps > 0 else 0.0
-        return stats[0], stats[1], stats[2]
+        stats[: 2 * sets] = 0.0
+        stats[2 * sets :] = 1 / np.sqrt(eps) if eps > 0 else 0.0
+        return stats[:-1].reshape(3, O, A)
     x = flat(x5)
+    w, b = parameter(weight, x5, 1.0), parameter(bias, x5, 0.0)
     write, streaming = y is not None, x.nbytes >= STREAM
-    arrays = (
-        x,
-        x if y is None else y,
-        parameter(weight, x5, 1.0),
-        parameter(bias, x5, 0.0),
-        *stats.reshape(3, -1),
-    )
+    if y is None:
+        y = x
     if S > 1:
-        ROWS_FORWARD(0, O * A, x.size, *arrays, P, A, B, S, eps, center, write, streaming)
+        ROWS_FORWARD(0, sets, x.size, x, y, w, b, stats, P, A, B, S, eps, center, write, streaming)
     elif P > 1:
-        COLUMNS_FORWARD(0, O, x.size, *arrays, P, A, B, eps, center, write, streaming)
+        COLUMNS_FORWARD(0, O, x.size, x, y, w, b, stats, P, A, B, eps, center, write, streaming)
     else:
-        TRAILING_FORWARD(0, O * A, x.size, *arrays, A, B, eps, center, write, streaming)
-    if odd_statistics(x, stats, eps):
-        CAREFUL_FORWARD(0, O * A, *arrays, P, A, B, S, eps, center, write)
-    return stats[0], stats[1], stats[2]
+        TRAILING_FORWARD(0, sets, x.size, x, y, w, b, stats, A, B, eps, center, write, streaming)
+    if stats[-1] != 0.0:
+        CAREFUL_FORWARD(0, sets, x, y, w, b, stats, P, A, B, S, eps, center, write)
+    return stats[:-1].reshape(3, O, A)
 
 
-def odd_statistics(x: Array, stats: Array, eps: float) -> bool:
-    """Whether some set is not `sums.is_ordinary`; compares the extremes, so that this costs nothing."""
-    high = 2.0**800 if x.dtype == np.float64 else 2.0**80
-    mean, var = stats[0], stats[1]
-    least = var.min()
-    return not (1 / high < least + eps and var.max() + eps < high and np.abs(mean).max() < high) or (
-        0 < least < 1 / high
-    )
+def copy(target: Array, source: Array) -> None:
+    """Copy an array past the caches; both contiguous and of one dtype. What the kernels are measured by."""
+    COPY(0, source.size, source.size, flat(source), flat(target))
 
 
 def apply(
@@ -147,10 +144,10 @@ def backward(
     """Differentiate `forward`."""
     dx5, dx = room(x5, out)
     if x5.size == 0 or x5.shape[1] > 1 or x5.shape[4] > 1:
-        dweight, dbias = gradients(dy5, x5, mean, rstd, weight, center, OWN_SUMS, NO_SUMS, dx5)
+        dparams = gradients(dy5, x5, mean, rstd, weight, center, OWN_SUMS, dx5)
     else:
-        dweight, dbias = trailing_gradients(dy5, x5, mean, rstd, weight, center, dx)
-    return dx5, dweight, dbias
+        dparams = trailing_gradients(dy5, x5, mean, rstd, weight, center, dx)
+    return dx5, dparams[0], dparams[1]
 
 
 def backward_given(
@@ -158,8 +155,8 @@ def backward_given(
 ) -> tuple[Array, Array, Array]:
     """Differentiate `apply`: the statistics are constants."""
     dx5, _ = room(x5, out)
-    dweight, dbias = gradients(dy5, x5, mean, rstd, weight, True, CONSTANT, NO_SUMS, dx5)
-    return dx5, dweight, dbias
+    dparams = gradients(dy5, x5, mean, rstd, weight, True, CONSTANT, dx5)
+    return dx5, dparams[0], dparams[1]
 
 
 def backward_sums(
@@ -195,69 +192,93 @@ NO_SUMS = np.empty(0)
 def gradients(
     dy5: Array,
     x5: Array,
-    mean: Array,
+    mean: Array | None,
+    rstd: Array,
+    weight: Array | None,
+    center: bool,
+    mode: int,
+    dx5: Array,
+) -> Array:
+    """dx, and dweight and dbias as (2, A, B), so many examples at a time that their sums stay small beside x."""
+    O, _, A, B, _ = x5.shape
+    step = O
+    if x5.nbytes > STREAM:
+        step = max(1, int(SCRATCH * x5.nbytes / (16 * A * B)))
+    if step >= O:
+        return reduce_first(set_gradients(dy5, x5, mean, rstd, weight, center, mode, NO_SUMS, flat(dx5)))
+    total = np.zeros((2, A, B))
+    for o in range(0, O, step):
+        part = slice(o, o + step)
+        stats = None if mean is None else mean[part], rstd[part]
+        total += reduce_first(
+            set_gradients(dy5[part], x5[part], *stats, weight, center, mode, NO_SUMS, flat(dx5[part]))
+        )
+    return total
+
+
+def reduce_first(dparams: Array) -> Array:
+    """(2, O, A, B), or in parts, to (2, A, B)."""
+    return dparams[:, 0] if dparams.shape[1] == 1 else np.add.reduce(dparams, axis=1)
+
+
+def set_gradients(
+    dy5: Array,
+    x5: Array,
+    mean: Array | None,
     rstd: Array,
     weight: Array | None,
     center: bool,
     mode: int,
     sums: Array,
-    dx5: Array,
-) -> tuple[Array, Array]:
-    """dx, and dweight and dbias as (A, B), so many examples at a time that their sums stay small beside x."""
-    O, _, A, B, _ = x5.shape
-    step = max(1, O)
-    if x5.nbytes > STREAM:
-        step = max(1, int(SCRATCH * x5.nbytes / (16 * A * B)))
-    dweight, dbias = np.zeros((2, A, B))
-    for o in range(0, O, step):
-        part = slice(o, o + step)
-        dw, db = set_gradients(
-            dy5[part], x5[part], mean if mean is None else mean[part], rstd[part], weight, center, mode, sums,
-            flat(dx5[part]),
-        )  # fmt: skip
-        dweight += dw.sum(0)
-        dbias += db.sum(0)
-    return dweight, dbias
-
-
-def set_gradients(
-    dy5: Array, x5: Array, mean: Array, rstd: Array, weight: Array | None, center: bool, mode: int, sums: Array,
     dx: Array | None,
-) -> tuple[Array, Array]:  # fmt: skip
-    """dx, and the dweight and dbias of every set, as (O, A, B)."""
+) -> Array:
+    """dx, and the dweight and dbias of every set, as (2, O, A, B)."""
     O, P, A, B, S = x5.shape
-    dparams = np.zeros((2, O, A, B))
+    sets = O * A
     if x5.size == 0:
-        return dparams[0], dparams[1]
-    x, odd = flat(x5), np.empty(O * A, np.bool_)
+        return np.zeros((2, O, A, B))
+    x, dy, w = flat(x5), flat(dy5), parameter(weight, x5, 1.0)
+    mean, rstd = own(mean, rstd)
+    dweight, dbias = pair_of(sets * B, np.float64)
+    odd = np.empty(sets + 1, np.bool_)
+    odd[-1] = False
     write, streaming = dx is not None, x.nbytes >= STREAM
-    arrays = flat(dy5), x, x if dx is None else dx, parameter(weight, x5, 1.0), *own(mean, rstd)
-    arrays = *arrays, *dparams.reshape(2, -1), odd
+    if dx is None:
+        dx = x
+    arrays = dy, x, dx, w, mean, rstd, dweight, dbias, odd
     if S > 1:
-        ROWS_BACKWARD(0, O * A, x.size, *arrays, P, A, B, S, center, sums, mode, write, streaming)
+        ROWS_BACKWARD(0, sets, x.size, *arrays, P, A, B, S, center, sums, mode, write, streaming)
     else:
         COLUMNS_BACKWARD(0, O, x.size, *arrays, P, A, B, center, sums, mode, write, streaming)
-    if odd.any():
-        CAREFUL_BACKWARD(0, O * A, *arrays, P, A, B, S, center, sums, mode, write)
-    return dparams[0], dparams[1]
+    if odd[-1]:
+        CAREFUL_BACKWARD(0, sets, *arrays, P, A, B, S, center, sums, mode, write)
+    return dweight.base.reshape(2, O, A, B)
+
+
+def pair_of(n: int, dtype: Any) -> tuple[Array, Array]:
+    """Two arrays of n elements in one piece of memory, which is their base."""
+    both = np.empty(2 * n, dtype)
+    return both[:n], both[n:]
 
 
 def trailing_gradients(
     dy5: Array, x5: Array, mean: Array | None, rstd: Array, weight: Array | None, center: bool, dx: Array
-) -> tuple[Array, Array]:
-    """dx, and dweight and dbias as (A, B), where no two elements of a set share a weight."""
+) -> Array:
+    """dx, and dweight and dbias as (2, A, B), where no two elements of a set share a weight."""
     O, _, A, B, _ = x5.shape
-    x, odd, parts = flat(x5), np.empty(O * A, np.bool_), parts_of(O, B)
+    x, parts = flat(x5), parts_of(O, B)
+    odd = np.empty(O * A + 1, np.bool_)
+    odd[-1] = False
     w, streaming = parameter(weight, x5, 1.0), x.nbytes >= STREAM
-    dparams = np.empty((2, parts, A, B), np.float64 if parts > 1 else w.dtype)
-    arrays = flat(dy5), x, dx, w, *own(mean, rstd), *dparams.reshape(2, -1), odd
+    dweight, dbias = pair_of(parts * A * B, np.float64 if parts > 1 else w.dtype)
+    arrays = flat(dy5), x, dx, w, *own(mean, rstd), dweight, dbias, odd
     if parts > 1:
         TRAILING_BACKWARD(0, parts, x.size, *arrays, O, A, B, parts, center, streaming)
     else:
         TRAILING_BACKWARD_FEW(0, 1, x.size, *arrays, O, A, B, center, streaming)
-    if odd.any():
+    if odd[-1]:
         CAREFUL_TRAILING(0, O * A, *arrays, A, B, center)
-    return dparams[0].sum(0), dparams[1].sum(0)
+    return reduce_first(dweight.base.reshape(2, parts, A, B))
 
 
 def parts_of(O: int, B: int) -> int:
@@ -270,35 +291,61 @@ def parts_of(O: int, B: int) -> int:
 
 # From arrays of any kind to flat ones of a kind that the kernels are compiled for, and back.
 
-COMPUTED = {"float64": np.dtype(np.float64)}
 BITS = {"float16": np.dtype(np.uint16), "bfloat16": np.dtype(np.int16)}
 
 
 def flat(a5: Array) -> Array:
-    """The elements in a row, as they lie in memory: a view wherever they do lie so. 16 bits become integers."""
-    a5 = np.ascontiguousarray(a5)
-    if not a5.dtype.isnative:
-        a5 = a5.astype(a5.dtype.newbyteorder("="))
-    bits = BITS.get(a5.dtype.name)
-    return a5.reshape(-1) if bits is None else a5.reshape(-1).view(bits)
+    """The elements in a row, as they lie in memory: a view wherever they do lie so.
+
+    16 bits become integers. Other byte orders, places that are no multiple of the size, and memory that
+    cannot be written are not what the kernels are compiled for.
+    """
+    dtype, flags = a5.dtype, a5.flags
+    if (dtype is SINGLE or dtype is DOUBLE) and flags.carray:
+        return a5.reshape(-1)  # nearly always
+    if not (flags.c_contiguous and flags.aligned and dtype.isnative):
+        a5 = np.require(a5, a5.dtype.newbyteorder("="), ["C", "A"])
+    a = a5.reshape(-1)
+    if a.dtype.itemsize == 2:
+        a = a.view(BITS[a.dtype.name])
+    return a if a.flags.writeable else np.asarray(Opened(a))
+
+
+class Opened:
+    """A read-only array that does not say so. The kernels do not write to it, but would be compiled again."""
+
+    def __init__(self, a: Array) -> None:
+        self.a = a
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """The array's own, with leave to write."""
+        own = dict(self.a.__array_interface__)
+        own["data"] = (own["data"][0], False)
+        return own
 
 
 def room(x5: Array, out: Array | None) -> tuple[Array, Array]:
     """Where a result goes, in slots and flat: out if it lies right, else a new array."""
-    if out is None or not out.flags.c_contiguous or not out.dtype.isnative:
-        out = np.empty(x5.shape, x5.dtype.newbyteorder("="))
+    if out is not None and out.flags.carray and out.dtype.isnative:
+        return out, flat(out)
+    dtype = x5.dtype
+    if dtype is SINGLE or dtype is DOUBLE:
+        y = np.empty(x5.size, dtype)
+        return y.reshape(x5.shape), y
+    out = np.empty(x5.shape, dtype.newbyteorder("="))
     return out, flat(out)
 
 
 def parameter(p: Array | None, x5: Array, default: float) -> Array:
     """A weight or bias, one number for each (a, b), in the type that x is computed in."""
-    dtype = COMPUTED.get(x5.dtype.name, SINGLE)
+    dtype = DOUBLE if x5.dtype.itemsize == 8 else SINGLE
     if p is None:
         return np.full(x5.shape[2] * x5.shape[3], default, dtype)
-    return np.ascontiguousarray(p, dtype).reshape(-1)
+    return flat(p if p.dtype is dtype else p.astype(dtype))
 
 
 def own(mean: Array | None, rstd: Array) -> tuple[Array, Array]:
     """mean and rstd, flat; a kernel that does not center looks at no mean."""
-    rstd = np.ascontiguousarray(rstd, np.float64).reshape(-1)
-    return rstd if mean is None else np.ascontiguousarray(mean, np.float64).reshape(-1), rstd
+    rstd = flat(np.asarray(rstd, np.float64))
+    return rstd if mean is None else flat(np.asarray(mean, np.float64)), rstd

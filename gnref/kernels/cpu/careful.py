@@ -66,7 +66,7 @@ def center_of(k, x, P, A, n, scale):
 
 
 @function
-def forward_set(k, x, y, weight, bias, mean, var, rstd, P, A, B, S, eps, center, write):
+def forward_set(k, x, y, weight, bias, stats, P, A, B, S, eps, center, write):
     """What `rows.forward` and its siblings do."""
     n = B * S
     scale = factor(max(largest_of(k, x, P, A, n), np.sqrt(eps)))
@@ -74,7 +74,8 @@ def forward_set(k, x, y, weight, bias, mean, var, rstd, P, A, B, S, eps, center,
     v = sum_of(k, x, P, A, n, scale, hi, lo, True) / (P * n)
     total_var = v + scale * eps * scale
     r = 1.0 / np.sqrt(total_var) if total_var != 0.0 else 0.0
-    mean[k], var[k], rstd[k] = (hi + lo) / scale, v / scale / scale, r * scale
+    sets = len(stats) // 3
+    stats[k], stats[sets + k], stats[2 * sets + k] = (hi + lo) / scale, v / scale / scale, r * scale
     if not write:
         return
     for p in range(P):
@@ -86,12 +87,13 @@ def forward_set(k, x, y, weight, bias, mean, var, rstd, P, A, B, S, eps, center,
 
 
 @function
-def forward(first, last, x, y, weight, bias, mean, var, rstd, P, A, B, S, eps, center, write):
+def forward(first, last, x, y, weight, bias, stats, P, A, B, S, eps, center, write):
     """Do again those of sets first to last that are not ordinary."""
     x, y = pointer(x), pointer(y)
+    sets = len(stats) // 3
     for k in range(first, last):
-        if not is_ordinary(x, mean[k], var[k], eps):
-            forward_set(k, x, y, weight, bias, mean, var, rstd, P, A, B, S, eps, center, write)
+        if not is_ordinary(x, stats[k], stats[sets + k], eps):
+            forward_set(k, x, y, weight, bias, stats, P, A, B, S, eps, center, write)
 
 
 @function

@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from gnref.kernels.cpu.options import function, inline
-from gnref.kernels.cpu.sums import merge, two_sum
+from gnref.kernels.cpu.sums import merge, note, two_sum
 from gnref.kernels.cpu.vectors import (
     LANES,
     accumulate,
@@ -209,7 +209,7 @@ def merge_chunks(parts, P, W):
 
 
 @function
-def finish_example(o, weight, bias, mean, var, rstd, P, A, B, eps, x, parts, factors):
+def finish_example(o, weight, bias, stats, P, A, B, eps, x, parts, factors):
     """Merge chunks, then columns, and note what the columns of example o are multiplied and shifted by.
 
     factors is (4, W): the mean as two numbers in the precision of x, rstd*weight and bias.
@@ -227,13 +227,12 @@ def finish_example(o, weight, bias, mean, var, rstd, P, A, B, eps, x, parts, fac
             )  # fmt: skip
         hi, lo, M2 = merge(m, B)
         k = o * A + a
-        mean[k], var[k] = hi + lo, M2 / (P * B)
-        rstd[k] = 1.0 / np.sqrt(var[k] + eps)
+        r = note(stats, k, pointer(x), hi + lo, M2 / (P * B), eps)
         near = rounded(pointer(x), hi)
         for b in range(B):
             j = a * B + b
             factors[j], factors[width + j] = near, (hi - near) + lo
-            factors[2 * width + j], factors[3 * width + j] = rstd[k] * weight[j], bias[j]
+            factors[2 * width + j], factors[3 * width + j] = r * weight[j], bias[j]
     keep(column)
 
 
@@ -269,7 +268,7 @@ def write_items(start, t, last, x, y, factors, P, W, streaming):
 
 
 @function
-def forward_examples(o, last, x, y, weight, bias, mean, var, rstd, P, A, B, eps, center, write, streaming):
+def forward_examples(o, last, x, y, weight, bias, stats, P, A, B, eps, center, write, streaming):
     """Whole examples, one after the other."""
     W = A * B
     parts = np.empty(3 * ((P + ROWS - 1) // ROWS) * padded(W))
@@ -277,19 +276,19 @@ def forward_examples(o, last, x, y, weight, bias, mean, var, rstd, P, A, B, eps,
     n = items(P, W)
     for k in range(o, last):
         moments_of(k * P * W, START, n, x, weight, center, P, W, parts)
-        finish_example(k, weight, bias, mean, var, rstd, P, A, B, eps, x, parts, factors)
+        finish_example(k, weight, bias, stats, P, A, B, eps, x, parts, factors)
         if write:
             write_items(k * P * W, START, n, x, y, factors, P, W, streaming)
 
 
-def forward(pieces, o, last, x, y, weight, bias, mean, var, rstd, P, A, B, eps, center, write, streaming):
+def forward(pieces, o, last, x, y, weight, bias, stats, P, A, B, eps, center, write, streaming):
     """Normalize examples o to last: each by one core, or where they are few or large, each by all."""
     W = A * B
     if last - o >= 4 * pieces and P * W * x.itemsize <= OWN:
         for i in prange(pieces):
             forward_examples(
                 o + i * (last - o) // pieces, o + (i + 1) * (last - o) // pieces,
-                x, y, weight, bias, mean, var, rstd, P, A, B, eps, center, write, streaming,
+                x, y, weight, bias, stats, P, A, B, eps, center, write, streaming,
             )  # fmt: skip
         return
     parts = np.empty(3 * ((P + ROWS - 1) // ROWS) * padded(W))
@@ -298,7 +297,7 @@ def forward(pieces, o, last, x, y, weight, bias, mean, var, rstd, P, A, B, eps, 
     for k in range(o, last):
         for i in prange(pieces):
             moments_of(k * P * W, i * n // pieces, (i + 1) * n // pieces, x, weight, center, P, W, parts)
-        finish_example(k, weight, bias, mean, var, rstd, P, A, B, eps, x, parts, factors)
+        finish_example(k, weight, bias, stats, P, A, B, eps, x, parts, factors)
         for i in prange(pieces if write else 0):
             write_items(k * P * W, i * n // pieces, (i + 1) * n // pieces, x, y, factors, P, W, streaming)
 

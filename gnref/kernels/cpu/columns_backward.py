@@ -24,7 +24,7 @@ from gnref.kernels.cpu.columns import (
     take,
 )
 from gnref.kernels.cpu.options import function, inline
-from gnref.kernels.cpu.sums import CONSTANT, OWN_SUMS, is_ordinary_gradient, is_single, means_of_gradient
+from gnref.kernels.cpu.sums import CONSTANT, OWN_SUMS, is_single, means_of_gradient, note_odd
 from gnref.kernels.cpu.vectors import (
     LANES,
     aligned,
@@ -160,7 +160,7 @@ def finish_example(
             via_mean += weight[j] * g
             via_var += weight[j] * e
             size += abs(g) + abs(e) if mode != CONSTANT else 0.0
-        odd[k] = not is_ordinary_gradient(pointer(x), mu, rstd[k], size)
+        note_odd(odd, k, pointer(x), mu, rstd[k], size)
         via_mean, via_var = means_of_gradient(k, via_mean, via_var, m, center, sums, mode)
         slope, offset = -rstd[k] * rstd[k] * via_var, -rstd[k] * via_mean
         for b in range(B):

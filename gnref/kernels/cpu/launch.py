@@ -25,7 +25,7 @@ from numba.np.ufunc import parallel as numba_threads
 from gnref.kernels.cpu import options
 from gnref.kernels.cpu.cache import kernel
 
-SMALL = 32768  # elements: 10 us of work, about what it costs to start another thread
+SMALL = 65536  # elements: 10 us of work, about what it costs to start another thread
 PIECES = 4  # for each thread of our own: one that is slow, or has other things to do, takes fewer
 
 

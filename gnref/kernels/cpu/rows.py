@@ -21,6 +21,7 @@ from gnref.kernels.cpu.sums import (
     guess_mean,
     merge,
     moments,
+    note,
     nothing,
 )
 from gnref.kernels.cpu.vectors import (
@@ -29,6 +30,7 @@ from gnref.kernels.cpu.vectors import (
     fma,
     load,
     load_first,
+    number,
     pointer,
     prefetch,
     rounded,
@@ -37,6 +39,7 @@ from gnref.kernels.cpu.vectors import (
     stream,
 )
 
+SHORT = 1024  # elements of a set that is summed and written at once
 LONG = 16 * LANES  # rows from here on are worth aligning
 NONE, START, ONE = np.int64(-1), np.int64(0), np.int64(1)  # a literal would be compiled for by itself
 
@@ -123,9 +126,41 @@ def step(x, y, weight, bias, here, there, rows, stride, j, width, S, ab, mean, r
 
 
 @function
-def forward_sets(first, last, x, y, weight, bias, mean, var, rstd, P, A, B, S, eps, center, write, streaming):
+def forward_small(first, last, x, y, weight, bias, stats, A, B, S, eps, center, write):
+    """Sets of one short row: several are in flight at once in any core, and need no help."""
+    x, y, weight, bias = pointer(x), pointer(y), pointer(weight), pointer(bias)
+    n = B * S
+    a = first % A
+    for k in range(first, last):
+        i = k * n
+        guess = number(x, i) if center else 0.0
+        sums = add_row(x, i, i + n, guess, nothing())
+        _, mu, rest, M2 = moments(x, i, n, ONE, n, guess, sums, center)
+        rstd = note(stats, k, x, mu + rest, M2 / n, eps)
+        hi = rounded(x, mu)
+        for b in range(a * B, a * B + B if write else 0):
+            write_short(x, y, i, i + S, hi, (mu - hi) + rest, rstd * weight[b], bias[b])
+            i += S
+        a = a + 1 if a + 1 < A else 0
+
+
+@inline
+def write_short(x, y, i, end, hi, lo, scale, shift):
+    """Normalize x[i:end] into y."""
+    while i + LANES <= end:
+        store(y, i, normalize(load(x, i), hi, lo, scale, shift))
+        i += LANES
+    if i < end:
+        store_first(y, i, normalize(load_first(x, i, end - i), hi, lo, scale, shift), end - i)
+
+
+@function
+def forward_sets(first, last, x, y, weight, bias, stats, P, A, B, S, eps, center, write, streaming):
     """Whole sets, one after the other: while one is written the next one is summed."""
     n = B * S
+    if P == 1 and n <= SHORT:
+        forward_small(first, last, x, y, weight, bias, stats, A, B, S, eps, center, write)
+        return
     chunks = chunks_of(P, n)
     parts = np.empty(4 * chunks)
     here, ab, hi, lo, r = NONE, START, 0.0, 0.0, 0.0
@@ -157,9 +192,7 @@ def forward_sets(first, last, x, y, weight, bias, mean, var, rstd, P, A, B, S, e
         )
         if k < last:
             hi, lo, M2 = merge(pointer(parts), chunks)
-            v = M2 / (P * n)
-            r = 1.0 / np.sqrt(v + eps)
-            mean[k], var[k], rstd[k] = hi + lo, v, r
+            r = note(stats, k, pointer(x), hi + lo, M2 / (P * n), eps)
             here, ab = there if write else NONE, a * B
             a += 1
             there += n
@@ -190,9 +223,7 @@ def step_chunks(
         c += 1
 
 
-def forward(
-    pieces, first, last, x, y, weight, bias, mean, var, rstd, P, A, B, S, eps, center, write, streaming
-):
+def forward(pieces, first, last, x, y, weight, bias, stats, P, A, B, S, eps, center, write, streaming):
     """Normalize sets first to last: each by one core, or where they are few or large, each by all."""
     n = B * S
     stride = A * n
@@ -201,7 +232,7 @@ def forward(
         for i in prange(pieces):
             forward_sets(
                 first + i * (last - first) // pieces, first + (i + 1) * (last - first) // pieces,
-                x, y, weight, bias, mean, var, rstd, P, A, B, S, eps, center, write, streaming,
+                x, y, weight, bias, stats, P, A, B, S, eps, center, write, streaming,
             )  # fmt: skip
         return
     parts = np.empty(4 * chunks)
@@ -215,9 +246,7 @@ def forward(
             )  # fmt: skip
         if k < last:
             hi, lo, M2 = merge(pointer(parts), chunks)
-            v = M2 / (P * n)
-            r = 1.0 / np.sqrt(v + eps)
-            mean[k], var[k], rstd[k] = hi + lo, v, r
+            r = note(stats, k, pointer(x), hi + lo, M2 / (P * n), eps)
             here, ab = there if write else NONE, k % A * B
 
 

@@ -14,14 +14,14 @@ from numba import prange
 from gnref.kernels.cpu.options import function, inline
 from gnref.kernels.cpu.sums import (
     AHEAD,
-    GROUP,
     CONSTANT,
+    GROUP,
     OWN_SUMS,
     chunk,
     chunks_of,
-    is_ordinary_gradient,
     is_single,
     means_of_gradient,
+    note_odd,
 )
 from gnref.kernels.cpu.vectors import (
     LANES,
@@ -206,7 +206,7 @@ def finish_set(k, parts, chunks, B, m, weight, ab, x, mean, rstd, center, sums, 
         via_mean += weight[ab + b] * g
         via_var += weight[ab + b] * e
         size += abs(g) + abs(e) if mode != CONSTANT else 0.0
-    odd[k] = not is_ordinary_gradient(x, mean, rstd, size)
+    note_odd(odd, k, x, mean, rstd, size)
     via_mean, via_var = means_of_gradient(k, via_mean, via_var, m, center, sums, mode)
     return hi, lo, -rstd * rstd * via_var, -rstd * via_mean
 

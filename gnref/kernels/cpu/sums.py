@@ -13,6 +13,8 @@ that precision.
 
 from __future__ import annotations
 
+import numpy as np
+
 from gnref.kernels.cpu.options import function, inline
 from gnref.kernels.cpu.vectors import (
     LANES,
@@ -200,6 +202,20 @@ def is_ordinary(x, mean, var, eps):
 
 
 @inline
+def note(stats, k, x, mean, var, eps):
+    """Keep the statistics of set k, and return its rstd.
+
+    stats is mean, var and rstd of every set, and a number that is not 0 if one of them is not ordinary.
+    """
+    sets = len(stats) // 3
+    rstd = 1.0 / np.sqrt(var + eps)
+    stats[k], stats[sets + k], stats[2 * sets + k] = mean, var, rstd
+    if not is_ordinary(x, mean, var, eps):
+        stats[3 * sets] = 1.0
+    return rstd
+
+
+@inline
 def is_ordinary_gradient(x, mean, rstd, size):
     """The same for a backward pass; size is that of the sums which dx depends on, 0 if on none."""
     if is_single(x):
@@ -209,6 +225,15 @@ def is_ordinary_gradient(x, mean, rstd, size):
     return (
         2.0**-400 < rstd < 2.0**400 and abs(mean) < 2.0**800 and (size == 0.0 or 2.0**-800 < size < 2.0**1000)
     )
+
+
+@inline
+def note_odd(odd, k, x, mean, rstd, size):
+    """Keep whether set k is left to `careful`, and in the last place whether any is."""
+    odd[k] = not is_ordinary_gradient(x, mean, rstd, size)
+    if odd[k]:
+        odd[len(odd) - 1] = True
+    return odd[k]
 
 
 OWN_SUMS, CONSTANT, GIVEN_SUMS = 0, 1, 2  # modes of a backward pass: where the two means of dx come from

@@ -16,6 +16,7 @@ from gnref.kernels.cpu.sums import (
     guess_mean,
     merge,
     moments,
+    note,
     nothing,
 )
 from gnref.kernels.cpu.vectors import (
@@ -81,15 +82,8 @@ def write_set(x, y, i, n, hi, lo, rstd, weight, bias, j, streaming):
         j += LANES
 
 
-@inline
-def finish_set(k, M2, hi, lo, n, eps, mean, var, rstd):
-    """Note the statistics of set k."""
-    mean[k], var[k] = hi + lo, M2 / n
-    rstd[k] = 1.0 / np.sqrt(var[k] + eps)
-
-
 @function
-def forward_sets(k, last, x, y, weight, bias, mean, var, rstd, A, B, eps, center, write, streaming):
+def forward_sets(k, last, x, y, weight, bias, stats, A, B, eps, center, write, streaming):
     """Whole sets, one after the other."""
     x, y, weight, bias = pointer(x), pointer(y), pointer(weight), pointer(bias)
     chunks = (B + CHUNK - 1) // CHUNK
@@ -102,10 +96,10 @@ def forward_sets(k, last, x, y, weight, bias, mean, var, rstd, A, B, eps, center
             part = chunk_moments(x, k * B + j, min(CHUNK, B - j), center)
             parts[4 * c], parts[4 * c + 1], parts[4 * c + 2], parts[4 * c + 3] = part
         mu, rest, M2 = merge(parts, chunks)
-        finish_set(k, M2, mu, rest, B, eps, mean, var, rstd)
+        r = note(stats, k, x, mu + rest, M2 / B, eps)
         hi = rounded(x, mu)
         if write:
-            write_set(x, y, k * B, B, hi, (mu - hi) + rest, rstd[k], weight, bias, a * B, streaming)
+            write_set(x, y, k * B, B, hi, (mu - hi) + rest, r, weight, bias, a * B, streaming)
         k += 1
         a = a + 1 if a + 1 < A else 0
     keep(scratch)
@@ -134,14 +128,14 @@ def write_chunks(k, c, last, x, y, weight, bias, A, B, mu, rest, rstd, streaming
         write_set(x, y, k * B + j, n, hi, (mu - hi) + rest, rstd, weight, bias, k % A * B + j, streaming)
 
 
-def forward(pieces, k, last, x, y, weight, bias, mean, var, rstd, A, B, eps, center, write, streaming):
+def forward(pieces, k, last, x, y, weight, bias, stats, A, B, eps, center, write, streaming):
     """Normalize sets k to last: short ones by one core each, long ones each by all."""
     chunks = (B + CHUNK - 1) // CHUNK
     if chunks < 2 * pieces:
         for i in prange(pieces):
             forward_sets(
                 k + i * (last - k) // pieces, k + (i + 1) * (last - k) // pieces,
-                x, y, weight, bias, mean, var, rstd, A, B, eps, center, write, streaming,
+                x, y, weight, bias, stats, A, B, eps, center, write, streaming,
             )  # fmt: skip
         return
     parts = np.empty(4 * chunks)
@@ -149,13 +143,13 @@ def forward(pieces, k, last, x, y, weight, bias, mean, var, rstd, A, B, eps, cen
         for i in prange(pieces):
             moments_of(k, i * chunks // pieces, (i + 1) * chunks // pieces, x, B, center, parts)
         mu, rest, M2 = merge(pointer(parts), chunks)
-        finish_set(k, M2, mu, rest, B, eps, mean, var, rstd)
+        r = note(stats, k, pointer(x), mu + rest, M2 / B, eps)
         if not write:
             k += 1
             continue
         for i in prange(pieces):
             write_chunks(
-                k, i * chunks // pieces, (i + 1) * chunks // pieces, x, y, weight, bias, A, B, mu, rest, rstd[k],
+                k, i * chunks // pieces, (i + 1) * chunks // pieces, x, y, weight, bias, A, B, mu, rest, r,
                 streaming,
             )  # fmt: skip
         k += 1

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from gnref.kernels.cpu.options import function, inline
-from gnref.kernels.cpu.sums import CHUNK, GROUP, is_ordinary_gradient, is_single
+from gnref.kernels.cpu.sums import CHUNK, GROUP, is_single, note_odd
 from gnref.kernels.cpu.trailing import put, take
 from gnref.kernels.cpu.vectors import (
     LANES,
@@ -88,12 +88,12 @@ def finish_set(k, g, e, f, n, x, mean, rstd, center, rows, r, odd):
     if center and not is_single(x):
         lo = f / n
     e = (e - lo * near * g) * (rstd[k] / near)
-    odd[k] = not is_ordinary_gradient(x, mu, rstd[k], abs(g) + abs(e))
+    is_odd = note_odd(odd, k, x, mu, rstd[k], abs(g) + abs(e))
     rows[6 * r], rows[6 * r + 1], rows[6 * r + 2] = hi, lo, rstd[k]
     rows[6 * r + 3] = -rstd[k] * rstd[k] * e / n
     rows[6 * r + 4] = -rstd[k] * g / n if center else 0.0
     rows[6 * r + 5] = k * n
-    return not odd[k]
+    return not is_odd
 
 
 @inline

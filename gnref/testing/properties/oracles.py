@@ -149,7 +149,9 @@ def _statistics_of_set(problem: Problem, forward: Forward, key: Any, exact: Any)
         (float(forward.rstd[key]) - rstd, relative * rstd),
     ]
     if forward.mean is not None:
-        pairs.append((float(Fraction(float(forward.mean[key])) - exact[0]), 4 * (u * abs(mean) + v * var**0.5)))
+        pairs.append(
+            (float(Fraction(float(forward.mean[key])) - exact[0]), 4 * (u * abs(mean) + v * var**0.5))
+        )
     return worst(*pairs)
 
 
