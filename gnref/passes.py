@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gnref import dispatch
 from gnref.arrays import check_array, check_out, dtype_name, like_layout, namespace, strides
 from gnref.axes import View, view
 from gnref.checks import check_eps
@@ -68,7 +69,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What is known of a problem once the shape, strides and dtype of x and the options have been looked at."""
+    """What follows from the shape, strides and dtype of x and from the options."""
 
     view: View
     backend: str
@@ -79,13 +80,14 @@ class Plan:
 # Looking takes longer than normalizing a small array does, and most arrays look like the one before.
 PLANS: dict[tuple[Any, ...], Plan] = {}
 MANY = 1024
+PLAIN = (str, type(None))
 
 
 def plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any]) -> Plan:
-    """Check x and the options, and choose the view and the backend; for a known kind of NumPy array, recall them."""
-    if type(x) is not np.ndarray or not all(map(is_plain, axes.values())):
+    """What `make_plan` finds out, recalled for NumPy arrays that look like an earlier one."""
+    if type(x) is not np.ndarray or not all(map(is_plain, axes.values())) or type(backend) not in PLAIN:
         return make_plan(norm, x, backend, axes)
-    key = norm, x.shape, x.strides, x.dtype, backend, *axes.values()
+    key = norm, x.shape, x.strides, x.dtype, backend, dispatch.FROM_ENVIRONMENT, *axes.values()
     found = PLANS.get(key)
     if found is None:
         found = make_plan(norm, x, backend, axes)

@@ -71,7 +71,7 @@ def forward(
     """Normalize every set."""
     y5, y = room(x5, out)
     stats = statistics(x5, weight, bias, eps, center, y)
-    return y5, stats[0] if center else None, stats[1], stats[2]
+    return as_given(y5, x5), stats[0] if center else None, stats[1], stats[2]
 
 
 def moments(x5: Array) -> tuple[int, Array, Array]:
@@ -129,7 +129,7 @@ def apply(
     else:
         COLUMNS_APPLY(0, O, x.size, *arrays, P, A, B, x.nbytes >= STREAM)
     CAREFUL_APPLY(0, O * A, *arrays, P, A, B, S)
-    return y5
+    return as_given(y5, x5)
 
 
 def backward(
@@ -147,7 +147,9 @@ def backward(
         dparams = gradients(dy5, x5, mean, rstd, weight, center, OWN_SUMS, dx5)
     else:
         dparams = trailing_gradients(dy5, x5, mean, rstd, weight, center, dx)
-    return dx5, dparams[0], dparams[1]
+    if center and x5.shape[1] * x5.shape[3] * x5.shape[4] == 1:
+        dx5 *= 0  # exactly: the terms of dx cancel, and a rounding would be left of them (NaN stays NaN)
+    return as_given(dx5, x5), dparams[0], dparams[1]
 
 
 def backward_given(
@@ -156,7 +158,7 @@ def backward_given(
     """Differentiate `apply`: the statistics are constants."""
     dx5, _ = room(x5, out)
     dparams = gradients(dy5, x5, mean, rstd, weight, True, CONSTANT, dx5)
-    return dx5, dparams[0], dparams[1]
+    return as_given(dx5, x5), dparams[0], dparams[1]
 
 
 def backward_sums(
@@ -183,7 +185,7 @@ def backward_from_sums(
     dx5, dx = room(x5, out)
     sums = np.append(np.stack([sum_dxhat, sum_dxhat_xhat], axis=-1).reshape(-1), float(max(count, 1)))
     set_gradients(dy5, x5, mean, rstd, weight, True, GIVEN_SUMS, sums, dx)
-    return dx5
+    return as_given(dx5, x5)
 
 
 NO_SUMS = np.empty(0)
@@ -199,7 +201,7 @@ def gradients(
     mode: int,
     dx5: Array,
 ) -> Array:
-    """dx, and dweight and dbias as (2, A, B), so many examples at a time that their sums stay small beside x."""
+    """dx, and dweight and dbias as (2, A, B); only so many examples at once that their sums stay small."""
     O, _, A, B, _ = x5.shape
     step = O
     if x5.nbytes > STREAM:
@@ -335,6 +337,11 @@ def room(x5: Array, out: Array | None) -> tuple[Array, Array]:
         return y.reshape(x5.shape), y
     out = np.empty(x5.shape, dtype.newbyteorder("="))
     return out, flat(out)
+
+
+def as_given(y5: Array, x5: Array) -> Array:
+    """A result in the byte order of x."""
+    return y5 if y5.dtype == x5.dtype else y5.astype(x5.dtype)
 
 
 def parameter(p: Array | None, x5: Array, default: float) -> Array:

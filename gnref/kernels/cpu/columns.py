@@ -262,7 +262,8 @@ def write_items(start, t, last, x, y, factors, P, W, streaming):
     for k in range(last - 1, t - 1, -1):
         c, rows, j, width = item(k, P, W)
         write_rows(
-            x, y, start + c * ROWS * W + j, rows, W, width, part_of(factors, j), part_of(factors, width_all + j),
+            x, y, start + c * ROWS * W + j, rows, W, width, part_of(factors, j), part_of(factors,
+            width_all + j),
             part_of(factors, 2 * width_all + j), part_of(factors, 3 * width_all + j), streaming,
         )  # fmt: skip
 

@@ -250,7 +250,8 @@ def backward(
         for i in prange(pieces):
             backward_examples(
                 o + i * (last - o) // pieces, o + (i + 1) * (last - o) // pieces,
-                dy, x, dx, weight, mean, rstd, dweight, dbias, odd, P, A, B, center, sums, mode, write, streaming,
+                dy, x, dx, weight, mean, rstd, dweight, dbias, odd, P, A, B, center, sums, mode,
+                write, streaming,
             )  # fmt: skip
         return
     parts = np.empty(3 * ((P + ROWS - 1) // ROWS) * padded(W))

@@ -82,11 +82,7 @@ def write_row(x, y, i, end, hi, lo, scale, shift, streaming, at, stop, guess, su
                 prefetch(x, at + AHEAD + line)
             sums = add_group(x, at, guess, sums)
             at += GROUP
-    while i + LANES <= end:
-        store(y, i, normalize(load(x, i), hi, lo, scale, shift))
-        i += LANES
-    if i < end:
-        store_first(y, i, normalize(load_first(x, i, end - i), hi, lo, scale, shift), end - i)
+    write_short(x, y, i, end, hi, lo, scale, shift)
     return at, sums
 
 

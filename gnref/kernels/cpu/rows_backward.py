@@ -31,6 +31,7 @@ from gnref.kernels.cpu.vectors import (
     filled_like,
     first,
     fma,
+    keep,
     load,
     load_first,
     part_of,
@@ -43,8 +44,9 @@ from gnref.kernels.cpu.vectors import (
     total,
 )
 
+SHORT = 1024  # elements of a set that is summed and written at once
 LONG = 16 * LANES  # rows from here on are worth aligning
-NONE, START = np.int64(-1), np.int64(0)  # a literal would be compiled for by itself
+NONE, START, ONE = np.int64(-1), np.int64(0), np.int64(1)  # a literal would be compiled for by itself
 OWN = 1 << 19  # bytes of x: sets up to here are kept by one core in its own cache
 
 
@@ -145,24 +147,20 @@ def write_row(dy, x, dx, i, end, hi, lo, scale, slope, offset, streaming, at, st
                 prefetch(dy, at + AHEAD + line)
             sums = add_group(dy, x, at, hi2, rstd2, sums)
             at += GROUP
-    while i < end:
-        n = end - i
-        if n >= LANES:
-            store(dx, i, gradient(load(dy, i), load(x, i), hi, lo, scale, slope, shift))
-        else:
-            v = gradient(load_first(dy, i, n), load_first(x, i, n), hi, lo, scale, slope, shift)
-            store_first(dx, i, v, n)
-        i += LANES
+    write_short(dy, x, dx, i, end, hi, lo, scale, slope, offset)
     return add_row(dy, x, at, stop, hi2, rstd2, sums)
 
 
 @function
 def step(
-    dy, x, dx, weight, here, there, rows, stride, j, width, S, ab, hi, lo, rstd, slope, offset, hi2, rstd2, out,
+    dy, x, dx, weight, here, there, rows, stride, j, width, S, ab, hi, lo, rstd, slope, offset,
+    hi2, rstd2, out,
     streaming,
 ):  # fmt: skip
-    """Write the chunk at here, if here >= 0, and sum that at there, if >= 0, into out (two for each channel)."""
+    """Write the chunk at here, if >= 0, and sum that at there, if >= 0, into out: two for each channel."""
     f = filled(0.0)
+    single = j // S == (j + width - 1) // S  # all of one channel: its sums go on from row to row
+    sums = nothing()
     for p in range(rows):
         i, at = here + p * stride + j, there + p * stride + j
         last, b = j + width, j // S
@@ -172,12 +170,13 @@ def step(
             stop = at + n if there >= 0 else at
             scale = rstd * weight[ab + b] if here >= 0 else 0.0
             sums = write_row(
-                dy, x, dx, i, to, hi, lo, scale, slope, offset, streaming, at, stop, hi2, rstd2, nothing()
+                dy, x, dx, i, to, hi, lo, scale, slope, offset, streaming, at, stop, hi2, rstd2, sums
             )
-            if there >= 0:
+            if there >= 0 and not (single and p < rows - 1):
                 out[2 * b] += total(sums[0]) + total(sums[1])
                 out[2 * b + 1] += total(sums[2]) + total(sums[3])
                 f = f + (sums[4] + sums[5])
+                sums = nothing()
             i += n
             at += n
             b += 1
@@ -231,9 +230,53 @@ def step_chunks(
             parts[out + b] = 0.0
         parts[out + 2 * B] = step(
             dy, x, dx, weight, here + below if here >= 0 else NONE, there + below if there >= 0 else NONE,
-            rows, stride, j, width, S, ab, hi, lo, rstd, slope, offset, hi2, rstd2, part_of(parts, out), streaming,
+            rows, stride, j, width, S, ab, hi, lo, rstd, slope, offset, hi2, rstd2, part_of(parts,
+            out), streaming,
         )  # fmt: skip
         c += 1
+
+
+@function
+def backward_small(
+    first, last, dy, x, dx, weight, mean, rstd, dweight, dbias, odd, A, B, S, center, sums, mode, write
+):
+    """Sets of one short row: several are in flight at once in any core, and need no help."""
+    dy, x, dx, weight = pointer(dy), pointer(x), pointer(dx), pointer(weight)
+    n = B * S
+    scratch = np.empty(2 * B + 1)
+    parts = pointer(scratch)
+    a = first % A
+    for k in range(first, last):
+        mu, r = mean[k] if center else 0.0, rstd[k]
+        f = filled(0.0)
+        for b in range(B):
+            i = k * n + b * S
+            s = add_row(dy, x, i, i + S, rounded(x, mu), r, nothing())
+            parts[2 * b] = total(s[0]) + total(s[1])
+            parts[2 * b + 1] = total(s[2]) + total(s[3])
+            f = f + (s[4] + s[5])
+        parts[2 * B] = total(f)
+        hi, lo, slope, offset = finish_set(
+            k, parts, ONE, B, n, weight, a * B, x, mu, r, center, sums, mode, dweight, dbias, odd
+        )
+        for b in range(B if write else 0):
+            i = k * n + b * S
+            write_short(dy, x, dx, i, i + S, hi, lo, r * weight[a * B + b], slope, offset)
+        a = a + 1 if a + 1 < A else 0
+    keep(scratch)
+
+
+@inline
+def write_short(dy, x, dx, i, end, hi, lo, scale, slope, offset):
+    """Write dx[i:end]."""
+    shift = filled_like(x, offset)
+    while i + LANES <= end:
+        store(dx, i, gradient(load(dy, i), load(x, i), hi, lo, scale, slope, shift))
+        i += LANES
+    if i < end:
+        n = end - i
+        v = gradient(load_first(dy, i, n), load_first(x, i, n), hi, lo, scale, slope, shift)
+        store_first(dx, i, v, n)
 
 
 @function
@@ -243,6 +286,28 @@ def backward_sets(
 ):  # fmt: skip
     """Whole sets, one after the other: while one is written the next one is summed."""
     n = B * S
+    if P == 1 and n <= SHORT:
+        backward_small(
+            first,
+            last,
+            dy,
+            x,
+            dx,
+            weight,
+            mean,
+            rstd,
+            dweight,
+            dbias,
+            odd,
+            A,
+            B,
+            S,
+            center,
+            sums,
+            mode,
+            write,
+        )
+        return
     chunks = chunks_of(P, n)
     parts = np.empty(chunks * (2 * B + 1))
     here, ab, hi, lo, r, slope, offset = NONE, START, 0.0, 0.0, 0.0, 0.0, 0.0
@@ -255,13 +320,15 @@ def backward_sets(
         else:
             there = NONE
         step_chunks(
-            START, chunks, dy, x, dx, weight, here, there, P, A * n, n, B, S, ab, hi, lo, r, slope, offset, hi2, r2,
+            START, chunks, dy, x, dx, weight, here, there, P, A * n, n, B, S, ab, hi, lo, r, slope,
+            offset, hi2, r2,
             streaming, parts,
         )  # fmt: skip
         if k < last:
             ab, r = a * B, rstd[k]
             hi, lo, slope, offset = finish_set(
-                k, pointer(parts), chunks, B, P * n, weight, ab, pointer(x), mean[k] if center else 0.0, r, center,
+                k, pointer(parts), chunks, B, P * n, weight, ab, pointer(x),
+                mean[k] if center else 0.0, r, center,
                 sums, mode, dweight, dbias, odd,
             )  # fmt: skip
             here = there if write else NONE
@@ -273,7 +340,8 @@ def backward_sets(
 
 
 def backward(
-    pieces, first, last, dy, x, dx, weight, mean, rstd, dweight, dbias, odd, P, A, B, S, center, sums, mode, write,
+    pieces, first, last, dy, x, dx, weight, mean, rstd, dweight, dbias, odd, P, A, B, S, center,
+    sums, mode, write,
     streaming,
 ):  # fmt: skip
     """Differentiate sets first to last: each by one core, or where they are few or large, each by all."""
@@ -283,7 +351,8 @@ def backward(
         for i in prange(pieces):
             backward_sets(
                 first + i * (last - first) // pieces, first + (i + 1) * (last - first) // pieces,
-                dy, x, dx, weight, mean, rstd, dweight, dbias, odd, P, A, B, S, center, sums, mode, write, streaming,
+                dy, x, dx, weight, mean, rstd, dweight, dbias, odd, P, A, B, S, center, sums, mode,
+                write, streaming,
             )  # fmt: skip
         return
     parts = np.empty(chunks * (2 * B + 1))
@@ -295,13 +364,15 @@ def backward(
             hi2, r2 = rounded(pointer(x), mean[k]) if center else 0.0, rstd[k]
         for i in prange(pieces):
             step_chunks(
-                i * chunks // pieces, (i + 1) * chunks // pieces, dy, x, dx, weight, here, there, P, A * n, n, B, S,
+                i * chunks // pieces, (i + 1) * chunks // pieces, dy, x, dx, weight, here, there,
+                P, A * n, n, B, S,
                 ab, hi, lo, r, slope, offset, hi2, r2, streaming, parts,
             )  # fmt: skip
         if k < last:
             ab, r = k % A * B, rstd[k]
             hi, lo, slope, offset = finish_set(
-                k, pointer(parts), chunks, B, P * n, weight, ab, pointer(x), mean[k] if center else 0.0, r, center,
+                k, pointer(parts), chunks, B, P * n, weight, ab, pointer(x),
+                mean[k] if center else 0.0, r, center,
                 sums, mode, dweight, dbias, odd,
             )  # fmt: skip
             here = there if write else NONE

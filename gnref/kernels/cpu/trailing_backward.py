@@ -46,7 +46,7 @@ def add_vector(dy, x, weight, i, j, hi, rstd, g, e, f):
 
 @function
 def set_sums(dy, x, weight, i, j, n, hi, rstd):
-    """Sums over n elements of dxhat, of dxhat * xhat and (for float64) of x - hi; weight[j:] belongs to x[i:]."""
+    """Sums over n elements of dxhat, of dxhat * xhat and, for float64, of x - hi; x[i] has weight[j]."""
     zero = filled(0.0)
     g_high, g_low, e_high, e_low, f_high, f_low = zero, zero, zero, zero, zero, zero
     end = i + n
@@ -78,7 +78,7 @@ def set_sums(dy, x, weight, i, j, n, hi, rstd):
 
 @inline
 def finish_set(k, g, e, f, n, x, mean, rstd, center, rows, r, odd):
-    """What the dx of set k is made with, into rows[6 * r :]: hi, lo, rstd, slope, offset, and where it begins.
+    """What the dx of set k is made with, into rows[6 * r :]: hi, lo, rstd, slope, offset, and its place.
 
     False for a set that is left to `careful`.
     """
@@ -176,7 +176,7 @@ def sums_of(t, last, dy, x, weight, mean, rstd, A, B, center, parts):
 
 @function
 def finish_sets(O, A, B, x, mean, rstd, center, parts, rows, counts, odd):
-    """Add the chunks of all sets; rows[6 * a * O :] are what the dx of the counts[a] sets of weights a is made with."""
+    """Add the chunks of all sets; rows[6 * a * O :] belong to the counts[a] sets that have the weights a."""
     chunks = (B + CHUNK - 1) // CHUNK
     counts[:] = 0
     for k in range(O * A):
@@ -217,7 +217,8 @@ def backward_parts(
     """Parts t to last of a fixed number of parts."""
     while t < last:
         backward_part(
-            t * O // parts, (t + 1) * O // parts, dy, x, dx, weight, mean, rstd, dweight, dbias, t * A * B, odd,
+            t * O // parts, (t + 1) * O // parts, dy, x, dx, weight, mean, rstd, dweight, dbias,
+            t * A * B, odd,
             A, B, center, streaming,
         )  # fmt: skip
         t += 1

@@ -70,7 +70,7 @@ def splat(builder: Any, value: Any) -> Any:
 
 @intrinsic
 def pointer(typingctx: Any, x: Any) -> Any:
-    """Where an array's elements begin. Numba counts references to arrays, which two cores would fight over."""
+    """Where an array's elements begin. Numba counts references to arrays: cores would wait."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return context.make_array(sig.args[0])(context, builder, args[0]).data
@@ -124,7 +124,7 @@ def encode(builder: Any, value: Any, element: ir.Type) -> Any:
 
 
 def round_to_bfloat16(builder: Any, value: Any) -> Any:
-    """To the nearest bfloat16, ties to even, in integers: a carry walks from the fraction into the exponent."""
+    """To the nearest bfloat16, ties to even, in integers: a carry walks on into the exponent."""
     bits = builder.bitcast(value, vector_of(BITS32))
 
     def constant(number: int) -> Any:

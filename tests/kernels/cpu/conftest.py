@@ -2,7 +2,7 @@
 
 import pytest
 
-WAYS = ["one thread", "prange", "thread pool"]
+WAYS = "one thread", "prange", "thread pool"
 
 
 @pytest.fixture
@@ -11,6 +11,7 @@ def launched(monkeypatch):
     from gnref.kernels.cpu import launch
 
     def launched(way):
+        assert way in WAYS
         monkeypatch.setattr(launch, "SMALL", 1 << 60 if way == "one thread" else 1)
         monkeypatch.setattr(launch, "_prange", way == "prange")
         monkeypatch.setattr(launch, "count_threads", lambda: 3)
