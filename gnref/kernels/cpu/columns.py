@@ -25,7 +25,6 @@ from gnref.kernels.cpu.vectors import (
     load,
     load_first,
     narrow,
-    part_of,
     pointer,
     prefetch,
     rounded,
@@ -49,6 +48,12 @@ def padded(W):
 
 
 @inline
+def wrapped(W):
+    """W factors in whole vectors, and one vector more; see `wrap`."""
+    return padded(W) + LANES
+
+
+@inline
 def items(P, W):
     """Chunks of rows times blocks of columns."""
     return ((P + ROWS - 1) // ROWS) * ((W + BLOCK - 1) // BLOCK)
@@ -69,12 +74,10 @@ def take(x, i, n):
 
 
 @inline
-def put(y, i, v, n, streaming):
+def put(y, i, v, n):
     """Write the next numbers of a row, of which n are left."""
     if n < LANES:
         store_first(y, i, v, n)
-    elif streaming:
-        stream(y, i, v)
     else:
         store(y, i, v)
 
@@ -214,7 +217,7 @@ def finish_example(o, weight, bias, stats, P, A, B, eps, x, parts, factors):
 
     factors is (4, W): the mean as two numbers in the precision of x, rstd*weight and bias.
     """
-    W, width = A * B, padded(A * B)
+    W, width, wide = A * B, padded(A * B), wrapped(A * B)
     p = pointer(parts)
     merge_chunks(p, P, W)
     column = np.empty(4 * B)
@@ -231,41 +234,63 @@ def finish_example(o, weight, bias, stats, P, A, B, eps, x, parts, factors):
         near = rounded(pointer(x), hi)
         for b in range(B):
             j = a * B + b
-            factors[j], factors[width + j] = near, (hi - near) + lo
-            factors[2 * width + j], factors[3 * width + j] = r * weight[j], bias[j]
+            factors[j], factors[wide + j] = near, (hi - near) + lo
+            factors[2 * wide + j], factors[3 * wide + j] = r * weight[j], bias[j]
+    wrap(factors, 4, W)
     keep(column)
 
 
-@function
-def write_rows(x, y, start, rows, W, width, hi, lo, scale, shift, streaming):
-    """y = ((x - hi) - lo) * scale + shift, four rows at a time."""
-    head = aligned(y, start) - start if streaming else 0
-    for row in range(0, rows, 4):
-        tile = start + row * W
-        count = min(4, rows - row)
-        j, n = 0, head if head > 0 else LANES
-        while j < width:
-            n = min(n, width - j)
-            h, l, s, t = load(hi, j), load(lo, j), load(scale, j), load(shift, j)
-            for i in range(tile + j, tile + j + count * W, W):
-                put(y, i, fma((take(x, i, n) - h) - l, s, t), n, streaming)
-            j += n
-            n = LANES
+@inline
+def normalized(v, factors, wide, j):
+    """((x - hi) - lo) * scale + shift, for the columns from j on."""
+    d = (v - load(factors, j)) - load(factors, wide + j)
+    return fma(d, load(factors, 2 * wide + j), load(factors, 3 * wide + j))
+
+
+@inline
+def wrap(factors, count, W):
+    """Repeat the first factors after the last: a vector may begin in one row and end in the next."""
+    for k in range(0, count * wrapped(W), wrapped(W)):
+        for j in range(LANES):
+            factors[k + W + j] = factors[k + j]
 
 
 @function
-def write_items(start, t, last, x, y, factors, P, W, streaming):
-    """Write items t to last, the last of them first: it was read last, and is in a cache."""
-    streaming = streaming and W % LANES == 0  # then all rows reach a block of memory at the same column
+def write_rows(x, y, start, rows, W, factors, streaming):
+    """Normalize rows that lie one after the other."""
+    wide = wrapped(W)
+    if W % LANES != 0:
+        for i in range(start, start + rows * W, W):
+            for j in range(0, W, LANES):
+                put(y, i + j, normalized(take(x, i + j, W - j), factors, wide, j), W - j)
+        return
+    i, end, j = start, start + rows * W, 0
+    if streaming:
+        j = aligned(y, i) - i
+        if j > 0:  # the only stores, with those at the end, that wait for memory to be read
+            store_first(y, i, normalized(load_first(x, i, j), factors, wide, 0), j)
+            i += j
+        while i + LANES <= end:
+            stream(y, i, normalized(load(x, i), factors, wide, j))
+            i += LANES
+            j = j + LANES if j + LANES < W else j + LANES - W
+    else:
+        while i + LANES <= end:
+            store(y, i, normalized(load(x, i), factors, wide, j))
+            i += LANES
+            j = j + LANES if j + LANES < W else 0
+    if i < end:
+        store_first(y, i, normalized(load_first(x, i, end - i), factors, wide, j), end - i)
+
+
+@function
+def write_part(start, row, last, x, y, factors, W, streaming):
+    """Normalize rows row to last of an example, the last of them first: those are still in a cache."""
     x, y, factors = pointer(x), pointer(y), pointer(factors)
-    width_all = padded(W)
-    for k in range(last - 1, t - 1, -1):
-        c, rows, j, width = item(k, P, W)
-        write_rows(
-            x, y, start + c * ROWS * W + j, rows, W, width, part_of(factors, j), part_of(factors,
-            width_all + j),
-            part_of(factors, 2 * width_all + j), part_of(factors, 3 * width_all + j), streaming,
-        )  # fmt: skip
+    while last > row:
+        rows = min(ROWS, last - row)
+        last -= rows
+        write_rows(x, y, start + last * W, rows, W, factors, streaming)
 
 
 @function
@@ -273,13 +298,13 @@ def forward_examples(o, last, x, y, weight, bias, stats, P, A, B, eps, center, w
     """Whole examples, one after the other."""
     W = A * B
     parts = np.empty(3 * ((P + ROWS - 1) // ROWS) * padded(W))
-    factors = np.empty(4 * padded(W), weight.dtype)
+    factors = np.empty(4 * wrapped(W), weight.dtype)
     n = items(P, W)
     for k in range(o, last):
         moments_of(k * P * W, START, n, x, weight, center, P, W, parts)
         finish_example(k, weight, bias, stats, P, A, B, eps, x, parts, factors)
         if write:
-            write_items(k * P * W, START, n, x, y, factors, P, W, streaming)
+            write_part(k * P * W, START, P, x, y, factors, W, streaming)
 
 
 def forward(pieces, o, last, x, y, weight, bias, stats, P, A, B, eps, center, write, streaming):
@@ -293,42 +318,42 @@ def forward(pieces, o, last, x, y, weight, bias, stats, P, A, B, eps, center, wr
             )  # fmt: skip
         return
     parts = np.empty(3 * ((P + ROWS - 1) // ROWS) * padded(W))
-    factors = np.empty(4 * padded(W), weight.dtype)
+    factors = np.empty(4 * wrapped(W), weight.dtype)
     n = items(P, W)
     for k in range(o, last):
         for i in prange(pieces):
             moments_of(k * P * W, i * n // pieces, (i + 1) * n // pieces, x, weight, center, P, W, parts)
         finish_example(k, weight, bias, stats, P, A, B, eps, x, parts, factors)
         for i in prange(pieces if write else 0):
-            write_items(k * P * W, i * n // pieces, (i + 1) * n // pieces, x, y, factors, P, W, streaming)
+            write_part(k * P * W, i * P // pieces, (i + 1) * P // pieces, x, y, factors, W, streaming)
 
 
 @function
 def given_factors(o, weight, bias, mean, rstd, A, B, x, factors):
     """What the columns of example o are multiplied and shifted by, for given statistics."""
-    width = padded(A * B)
+    wide = wrapped(A * B)
     for j in range(A * B):
         k = o * A + j // B
         hi = rounded(pointer(x), mean[k])
-        factors[j], factors[width + j] = hi, mean[k] - hi
-        factors[2 * width + j], factors[3 * width + j] = rstd[k] * weight[j], bias[j]
+        factors[j], factors[wide + j] = hi, mean[k] - hi
+        factors[2 * wide + j], factors[3 * wide + j] = rstd[k] * weight[j], bias[j]
+    wrap(factors, 4, A * B)
 
 
 @function
 def apply_examples(o, last, x, y, weight, bias, mean, rstd, P, A, B, streaming):
     """Normalize examples o to last with given statistics."""
-    factors = np.empty(4 * padded(A * B), weight.dtype)
+    factors = np.empty(4 * wrapped(A * B), weight.dtype)
     for k in range(o, last):
         given_factors(k, weight, bias, mean, rstd, A, B, x, factors)
-        write_items(k * P * A * B, 0, items(P, A * B), x, y, factors, P, A * B, streaming)
+        write_part(k * P * A * B, START, P, x, y, factors, A * B, streaming)
 
 
 def apply(pieces, o, last, x, y, weight, bias, mean, rstd, P, A, B, streaming):
     """Normalize examples o to last with given statistics."""
     W = A * B
-    factors = np.empty(4 * padded(W), weight.dtype)
-    n = items(P, W)
+    factors = np.empty(4 * wrapped(W), weight.dtype)
     for k in range(o, last):
         given_factors(k, weight, bias, mean, rstd, A, B, x, factors)
         for i in prange(pieces):
-            write_items(k * P * W, i * n // pieces, (i + 1) * n // pieces, x, y, factors, P, W, streaming)
+            write_part(k * P * W, i * P // pieces, (i + 1) * P // pieces, x, y, factors, W, streaming)

@@ -22,6 +22,8 @@ from gnref.kernels.cpu.columns import (
     put,
     sum_at,
     take,
+    wrap,
+    wrapped,
 )
 from gnref.kernels.cpu.options import function, inline
 from gnref.kernels.cpu.sums import CONSTANT, OWN_SUMS, is_single, means_of_gradient, note_odd
@@ -33,11 +35,14 @@ from gnref.kernels.cpu.vectors import (
     fma,
     keep,
     load,
+    load_first,
     part_of,
     pointer,
     prefetch,
     rounded,
     store,
+    store_first,
+    stream,
 )
 
 START = np.int64(0)  # a literal would be compiled for by itself
@@ -94,7 +99,7 @@ def sums_of(start, t, last, dy, x, factors, P, W, parts):
     wide = padded(W)
     for k in range(t, last):
         c, rows, j, width = item(k, P, W)
-        hi, rstd = part_of(factors, j), part_of(factors, 2 * wide + j)
+        hi, rstd = part_of(factors, j), part_of(factors, 2 * wrapped(W) + j)
         sum_chunk(dy, x, start + c * ROWS * W + j, rows, W, width, hi, rstd, sums, rests)
         for i in range(0, width, LANES):
             out = 3 * c * wide + j + i
@@ -121,7 +126,7 @@ def add_chunks(parts, chunks, wide):
 @function
 def start_example(o, mean, rstd, A, B, x, center, factors):
     """The mean and rstd of every column, in the precision of x; factors is (6, W)."""
-    wide = padded(A * B)
+    wide = wrapped(A * B)
     for a in range(A):
         k = o * A + a
         for b in range(B):
@@ -138,7 +143,7 @@ def finish_example(
     dx = dy * factors[3] + ((x - factors[0]) - factors[1]) * factors[4] + factors[5]
     """
     W = A * B
-    wide = padded(W)
+    wide, span = padded(W), wrapped(W)
     add_chunks(parts, (P + ROWS - 1) // ROWS, wide)
     m = P * B
     for a in range(A):
@@ -165,42 +170,60 @@ def finish_example(
         slope, offset = -rstd[k] * rstd[k] * via_var, -rstd[k] * via_mean
         for b in range(B):
             j = a * B + b
-            factors[wide + j] = lo
-            factors[3 * wide + j] = rstd[k] * weight[j]
-            factors[4 * wide + j] = slope
-            factors[5 * wide + j] = offset
+            factors[span + j] = lo
+            factors[3 * span + j] = rstd[k] * weight[j]
+            factors[4 * span + j] = slope
+            factors[5 * span + j] = offset
+    wrap(factors, 6, W)
+
+
+@inline
+def gradient(dy, x, factors, wide, j):
+    """The dx of the columns from j on; see `finish_example`."""
+    d = (x - load(factors, j)) - load(factors, wide + j)
+    return fma(
+        dy, load(factors, 3 * wide + j), fma(d, load(factors, 4 * wide + j), load(factors, 5 * wide + j))
+    )
 
 
 @function
-def write_rows(dy, x, dx, start, rows, W, width, factors, wide, streaming):
-    """dx, four rows at a time."""
-    head = aligned(dx, start) - start if streaming else 0
-    for row in range(0, rows, 4):
-        tile = start + row * W
-        count = min(4, rows - row)
-        j, n = 0, head if head > 0 else LANES
-        while j < width:
-            n = min(n, width - j)
-            h, l = load(factors, j), load(factors, wide + j)
-            scale, slope = load(factors, 3 * wide + j), load(factors, 4 * wide + j)
-            offset = load(factors, 5 * wide + j)
-            for i in range(tile + j, tile + j + count * W, W):
-                v = fma((take(x, i, n) - h) - l, slope, offset)
-                put(dx, i, fma(take(dy, i, n), scale, v), n, streaming)
-            j += n
-            n = LANES
+def write_rows(dy, x, dx, start, rows, W, factors, streaming):
+    """The dx of rows that lie one after the other; `columns.write_rows` says how."""
+    wide = wrapped(W)
+    if W % LANES != 0:
+        for i in range(start, start + rows * W, W):
+            for j in range(0, W, LANES):
+                v = gradient(take(dy, i + j, W - j), take(x, i + j, W - j), factors, wide, j)
+                put(dx, i + j, v, W - j)
+        return
+    i, end, j = start, start + rows * W, 0
+    if streaming:
+        j = aligned(dx, i) - i
+        if j > 0:
+            store_first(dx, i, gradient(load_first(dy, i, j), load_first(x, i, j), factors, wide, 0), j)
+            i += j
+        while i + LANES <= end:
+            stream(dx, i, gradient(load(dy, i), load(x, i), factors, wide, j))
+            i += LANES
+            j = j + LANES if j + LANES < W else j + LANES - W
+    else:
+        while i + LANES <= end:
+            store(dx, i, gradient(load(dy, i), load(x, i), factors, wide, j))
+            i += LANES
+            j = j + LANES if j + LANES < W else 0
+    if i < end:
+        n = end - i
+        store_first(dx, i, gradient(load_first(dy, i, n), load_first(x, i, n), factors, wide, j), n)
 
 
 @function
-def write_items(start, t, last, dy, x, dx, factors, P, W, streaming):
-    """Write items t to last, the last of them first: it was read last, and is in a cache."""
+def write_part(start, row, last, dy, x, dx, factors, W, streaming):
+    """The dx of rows row to last of an example, the last of them first."""
     dy, x, dx, factors = pointer(dy), pointer(x), pointer(dx), pointer(factors)
-    streaming = streaming and W % LANES == 0
-    for k in range(last - 1, t - 1, -1):
-        c, rows, j, width = item(k, P, W)
-        write_rows(
-            dy, x, dx, start + c * ROWS * W + j, rows, W, width, part_of(factors, j), padded(W), streaming
-        )
+    while last > row:
+        rows = min(ROWS, last - row)
+        last -= rows
+        write_rows(dy, x, dx, start + last * W, rows, W, factors, streaming)
 
 
 @function
@@ -210,7 +233,7 @@ def backward_examples(
     """Whole examples, one after the other."""
     W = A * B
     parts = np.empty(3 * ((P + ROWS - 1) // ROWS) * padded(W))
-    factors = np.empty(6 * padded(W), weight.dtype)
+    factors = np.empty(6 * wrapped(W), weight.dtype)
     n = items(P, W)
     for k in range(o, last):
         start_example(k, mean, rstd, A, B, x, center, factors)
@@ -219,7 +242,7 @@ def backward_examples(
             k, weight, mean, rstd, P, A, B, x, center, sums, mode, parts, factors, dweight, dbias, odd
         )
         if write:
-            write_items(k * P * W, START, n, dy, x, dx, factors, P, W, streaming)
+            write_part(k * P * W, START, P, dy, x, dx, factors, W, streaming)
 
 
 def backward(
@@ -255,7 +278,7 @@ def backward(
             )  # fmt: skip
         return
     parts = np.empty(3 * ((P + ROWS - 1) // ROWS) * padded(W))
-    factors = np.empty(6 * padded(W), weight.dtype)
+    factors = np.empty(6 * wrapped(W), weight.dtype)
     n = items(P, W)
     for k in range(o, last):
         start_example(k, mean, rstd, A, B, x, center, factors)
@@ -265,6 +288,4 @@ def backward(
             k, weight, mean, rstd, P, A, B, x, center, sums, mode, parts, factors, dweight, dbias, odd
         )
         for i in prange(pieces if write else 0):
-            write_items(
-                k * P * W, i * n // pieces, (i + 1) * n // pieces, dy, x, dx, factors, P, W, streaming
-            )
+            write_part(k * P * W, i * P // pieces, (i + 1) * P // pieces, dy, x, dx, factors, W, streaming)

@@ -188,21 +188,37 @@ def test_y_at_the_ends_of_the_exponent(shape, dtype, k):
     np.testing.assert_allclose(np.ldexp(rstd, k), expected[3], rtol=8 * u)
 
 
-@pytest.mark.parametrize(("dtype", "k"), SCALES)
-def test_gradients_at_the_ends_of_the_exponent(shape, dtype, k):
+def assert_gradients(shape, dtype, k, j):
+    """Those of x near 2^k and dy near 2^j are those of numbers near 1, scaled."""
     x, ordinary = scaled(shape, dtype, k)
-    dy, j = random(shape, dtype, 1)[1], k // 2
+    dy, ordinary_dy = (a.reshape(shape) for a in scaled(shape[::-1], dtype, j))
     _, mean, _, rstd = reference.forward(ordinary, None, None, 0.0, True)
-    expected = reference.backward(dy.astype(np.float64), ordinary, mean, rstd, None, True)
-    dy = np.ldexp(dy.astype(np.float64), j).astype(dtype)
+    expected = reference.backward(ordinary_dy, ordinary, mean, rstd, None, True)
     dx, dweight, dbias = cpu.backward(dy, x, np.ldexp(mean, k), np.ldexp(rstd, -k), None, True)
     u, xhat = sizes(ordinary, dtype)
-    g = abs(np.ldexp(dy.astype(np.float64), -j))
+    g = abs(ordinary_dy)
     limit = spread(rstd) * (g + g.mean(**OWN) + xhat * (g * xhat).mean(**OWN))
     error = abs(np.ldexp(dx.astype(np.float64), k - j) - expected[0])
-    assert (error <= 10 * u * limit + spacing(limit, dtype) / 2).all()
+    assert (error <= 10 * u * limit + spacing(np.ldexp(limit, j - k), dtype) * 2.0 ** (k - j) / 2).all()
     for got, e, size in ((dweight, expected[1], g * (1 + xhat)), (dbias, expected[2], g)):
-        assert (abs(np.ldexp(got.astype(np.float64), -j) - e) <= 10 * u * size.sum((0, 1, 4))).all()
+        tiny = np.ldexp(float(np.finfo(got.dtype).smallest_subnormal), -j)  # a sum may be subnormal
+        error = abs(np.ldexp(got.astype(np.float64), -j) - e)
+        assert (error <= 10 * u * size.sum((0, 1, 4)) + len(x) * tiny).all()
+
+
+@pytest.mark.parametrize(("dtype", "k"), SCALES)
+def test_gradients_at_the_ends_of_the_exponent(shape, dtype, k):
+    assert_gradients(shape, dtype, k, k // 2)  # as far as k, dx would leave the range
+
+
+@pytest.mark.parametrize("j", [125, 118, 100, 60, -60, -100, -125, -135])
+def test_large_and_small_dy(shape, j):
+    assert_gradients(shape, np.float32, 0, j)
+
+
+@pytest.mark.parametrize("j", [1000, 500, -500, -1000])
+def test_large_and_small_dy_in_float64(shape, j):
+    assert_gradients(shape, np.float64, 0, j)
 
 
 @pytest.mark.parametrize("scale", [1e-10, 1e-20, 1e-30, 1e-40])
@@ -211,7 +227,8 @@ def test_tiny_numbers_beside_eps(shape, scale):
     y, *_ = cpu.forward(x, None, None, 1e-5, True)
     wide = x.astype(np.float64)
     expected = (wide - wide.mean(**OWN)) / 1e-5**0.5
-    assert (abs(y - expected) <= 6 * U * (abs(expected) + abs(expected).max(**OWN)) + 2.0**-150).all()
+    limit = 6 * U * (abs(expected) + abs(expected).max(**OWN))
+    assert (abs(y - expected) <= limit + 2.0**-149 / 1e-5**0.5).all()  # x - mean may be subnormal
 
 
 # What is odd stays in its set.
