@@ -117,7 +117,7 @@ def put_number(y: Array, i: int, value: float) -> None:
 
 def aligned(y: Array, i: int) -> int:
     """The first j >= i at which y[j] starts a block of sixteen elements in memory."""
-    return i + -(y.ctypes.data // y.itemsize + i) % LANES
+    return i + -(int(y.ctypes.data) // int(y.itemsize) + i) % LANES
 
 
 def prefetch(x: Array, i: int) -> None:

@@ -35,7 +35,7 @@ COMPUTED = {t: types.float64 if t is types.float64 else types.float32 for t in S
 MANGLED = {FLOAT: "f32", DOUBLE: "f64", HALF: "f16", BITS16: "i16"}
 
 
-class Vector(types.Type):
+class Vector(types.Type):  # type: ignore[misc]
     """The type of sixteen float32 or float64 numbers."""
 
     def __init__(self, dtype: types.Float) -> None:
@@ -44,7 +44,7 @@ class Vector(types.Type):
 
 
 @register_model(Vector)
-class VectorModel(models.PrimitiveModel):
+class VectorModel(models.PrimitiveModel):  # type: ignore[misc]
     """A Vector is an LLVM vector."""
 
     def __init__(self, dmm: Any, fe_type: Vector) -> None:
@@ -446,4 +446,4 @@ _operator(operator.truediv, "fdiv")
 
 
 if config.DISABLE_JIT:
-    from gnref.kernels.cpu.twins import *  # noqa: F403
+    from gnref.kernels.cpu.twins import *  # type: ignore[assignment]  # noqa: F403

@@ -1,8 +1,33 @@
-"""Ways to launch, whatever the size of a problem and the number of cores."""
+"""Ways to launch, and smaller chunks under NUMBA_DISABLE_JIT."""
 
+import numba
 import pytest
 
 WAYS = "one thread", "prange", "thread pool"
+
+# Sets of several chunks, and results that are written past the caches, would take minutes to compute.
+IN_SMALL = {"CHUNK": 512, "ROWS": 16, "BLOCK": 32, "SHORT": 128, "OWN": 4096, "STREAM": 8192}
+
+
+def use_small_chunks():
+    from gnref.kernels import cpu
+    from gnref.kernels.cpu import (
+        columns,
+        columns_backward,
+        rows,
+        rows_backward,
+        sums,
+        trailing,
+        trailing_backward,
+    )
+
+    modules = cpu, sums, rows, columns, trailing, rows_backward, columns_backward, trailing_backward
+    for own in map(vars, modules):
+        own.update({name: size for name, size in IN_SMALL.items() if name in own})
+
+
+if numba.config.DISABLE_JIT:
+    use_small_chunks()  # before a test module looks at them
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
+from numba import config
 
 from gnref.kernels import cpu, reference
 from gnref.kernels.cpu.columns import ROWS
@@ -19,7 +20,10 @@ from gnref.testing.problems import Problem
 from gnref.testing.targets import Gnref, gradients
 from gnref.testing.tolerances import WIDE, spacing, tolerance, unit_roundoff
 
+JIT = not config.DISABLE_JIT
 CPU = Gnref("cpu")
+pytestmark = () if JIT else pytest.mark.filterwarnings("ignore::RuntimeWarning")  # as in test_contract.py
+takes_long = pytest.mark.skipif(not JIT, reason="takes long without the compiler")
 U, U64 = 2.0**-24, 2.0**-53
 
 # Two sets or more of 25,088 elements each, or about as many in columns and in several chunks.
@@ -63,27 +67,32 @@ def name(request):
     return request.param
 
 
+@takes_long
 @pytest.mark.parametrize("offset", [0.0, 1e2, 1e4, 1e6])
 def test_far_from_0(name, offset):
     assert_accurate(problem(name, offset=offset))
 
 
+@takes_long
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 @pytest.mark.parametrize("scale", [1e-18, 1e18])
 def test_large_and_small(name, scale, offset):
     assert_accurate(problem(name, scale=scale, offset=offset))
 
 
+@takes_long
 @pytest.mark.parametrize("kind", ["heavy_tailed", "one_hot"])
 def test_far_from_normal(name, kind):
     assert_accurate(problem(name, kind=kind))
 
 
+@takes_long
 @pytest.mark.parametrize("offset", [0.0, 1e4, 1e9])
 def test_float64(name, offset):
     assert_accurate(problem(name, np.float64, offset=offset))
 
 
+@takes_long
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("offset", [0.0, 9.0])
 def test_16_bits(name, dtype, offset):

@@ -14,45 +14,65 @@ import pytest
 from numba import config
 
 from gnref.kernels import cpu, reference
+from gnref.kernels.cpu import trailing_backward
 from gnref.kernels.cpu.columns import BLOCK, ROWS
+from gnref.kernels.cpu.rows import SHORT
 from gnref.kernels.cpu.sums import CHUNK
 from gnref.testing.tolerances import WIDE, spacing, unit_roundoff
 
 JIT = not config.DISABLE_JIT  # without the compiler there are fewer shapes, and indices are asserted
 DTYPES = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 GUARD = 64
-LARGEST = 15_000 if JIT else 1_500
+
+# Scratch is as long as whole vectors are, and its end is not written before it is read (and ignored).
+pytestmark = () if JIT else pytest.mark.filterwarnings("ignore::RuntimeWarning")
+LARGEST = 15_000 if JIT else 700
 
 
 def grid(P, S):
     """All shapes (O, P, A, B, S) with 1, 2 and 17 for O, A and B that are not too large."""
     shapes = [(O, P, A, B, S) for O, A, B in product((1, 2, 17), repeat=3)]
     shapes = [shape for shape in shapes if prod(shape) <= LARGEST]
-    return shapes if JIT else shapes[:: 1 + len(shapes) // 4]
+    return shapes if JIT else shapes[:: 1 + len(shapes) // 3]
 
 
-# Both sides of every edge: a chunk of a row, in a channel and between two, and a chunk of rows; the rows and
-# columns of a chunk; a set in one piece, its blocks, its parts. And sets of several chunks.
+# Both sides of every edge: a chunk of a row, in a channel and between two, and a chunk of rows; a set that
+# is done at once; rows and columns of a chunk; a set in one piece, its blocks, its parts. And several chunks.
 EDGES = [
     *[(1, 1, 1, 1, CHUNK + k) for k in (-1, 0, 1)],
     *[(1, 1, 2, 3, CHUNK // 3 + k) for k in (0, 1, 2)],
     *[(1, P, 2, 1, CHUNK // 4 + k) for P in (3, 4, 5) for k in (-1, 0, 1)],
     *[(2, 1, 1, 1, 2 * CHUNK + 1), (1, 2, 2, 2, CHUNK + 1), (1, 7, 1, 2, CHUNK // 2)],
+    *[(3, 1, 2, 1, SHORT + k) for k in (-1, 0, 1)],
+    *[(2, 4, 3, 2, SHORT // 8 + k) for k in (-1, 0, 1)],
     *[(2, ROWS * n + k, 1, 3, 1) for n in (1, 2, 5) for k in (-1, 0, 1)],
     *[(1, 9, 1, BLOCK + k, 1) for k in (-17, -16, -1, 0, 1, 16)],
     *[(1, ROWS + 1, 5, BLOCK // 5 + k, 1) for k in (0, 1)],
     *[(2, 1, 1, CHUNK + k, 1) for k in (-1, 0, 1, CHUNK + 1)],
-    *[(9, 1, 2, 512 + k, 1) for k in (-1, 0, 1)],
-    *[(O, 1, 2, 3, 1) for O in (191, 192, 193, 384, 3100)],
+    *[(9, 1, 2, trailing_backward.BLOCK + k, 1) for k in (-1, 0, 1)],
+    *[(O, 1, 2, 3, 1) for O in (191, 192, 193, 384)],
 ]
 # Results of 2 MiB are written past the caches; sets of 1 MiB are shared by all cores.
 LARGE = [
     *[(9, 1, 2, 3, 10_000), (2, 1, 1, 1, 262_145), (3, 5, 2, 2, 9_001), (1, 2, 3, 1, 90_001)],
     *[(3, 700, 16, 16, 1), (12, 45, 5, 200, 1), (1, 2600, 1, 208, 1), (2, 300, 11, 101, 1)],
-    *[(33, 1, 2, 8192, 1), (11, 1, 1, 50_001, 1), (640, 1, 1, 832, 1), (5, 1, 2, 66_000, 1)],
+    *[
+        (33, 1, 2, 8192, 1),
+        (11, 1, 1, 50_001, 1),
+        (640, 1, 1, 832, 1),
+        (5, 1, 2, 66_000, 1),
+        (3100, 1, 2, 90, 1),
+    ],
 ]
-if not JIT:
-    EDGES, LARGE = [shape for shape in EDGES if prod(shape) <= CHUNK + 9][1::3], []
+if not JIT:  # 8 KiB and 4 KiB
+    LARGE = [
+        (4, 1, 2, 3, 130),
+        (1, 1, 1, 1, 6 * CHUNK + 1),
+        (2, 5, 2, 2, 130),
+        (4, 20, 4, 8, 1),
+        (1, 150, 3, 7, 1),
+    ]
+    LARGE += [(20, 1, 2, 64, 1), (7, 1, 1, 333, 1), (1, 1, 2, 6 * CHUNK + 1, 1), (200, 1, 1, 16, 1)]
 
 
 def guarded(a):
@@ -211,7 +231,8 @@ def test_small_problems(dtype, P, S):
             assert_all_agree(case(shape, dtype, center=center, **options))
 
 
-@pytest.mark.parametrize("shape", EDGES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES if JIT else ["float32", "float64"])
+@pytest.mark.parametrize("shape", EDGES if JIT else EDGES[::2], ids=str)
 def test_both_sides_of_an_edge(dtype, shape):
     assert_all_agree(case(shape, dtype, center=shape[0] != 2))
 
@@ -321,7 +342,7 @@ def test_room_that_a_kernel_cannot_use_is_left_alone(layout, shape):
 # Threads.
 
 SHARED = [
-    *[(17, 1, 2, 2, 17), (5, 17, 2, 3, 17), (17, 17, 3, 5, 1), (30, 1, 2, 49, 1), (200, 1, 2, 3, 1)],
+    *[(17, 1, 2, 2, 17), (5, 7, 2, 3, 17), (7, 17, 3, 5, 1), (30, 1, 2, 49, 1), (200, 1, 2, 3, 1)],
     *[(2, 1, 1, 2, CHUNK + 1), (1, 1, 1, 1, 7 * CHUNK + 5), (1, 50, 2, 1, CHUNK // 2), (3, 300, 2, 17, 1)],
     *[(1, 7 * ROWS + 3, 1, 3, 1), (1, ROWS + 1, 2, BLOCK + 1, 1), (2, 1, 1, 7 * CHUNK + 9, 1), *LARGE],
 ]
@@ -336,12 +357,12 @@ def assert_launches_agree(launched, c):
         assert_same_bits(results(cpu, c, stats, sums), expected)
 
 
-@pytest.mark.parametrize("shape", SHARED if JIT else SHARED[:5], ids=str)
+@pytest.mark.parametrize("shape", SHARED, ids=str)
 def test_every_way_to_launch_gives_the_same_bits(launched, shape):
     assert_launches_agree(launched, case(shape))
 
 
 @pytest.mark.parametrize("shape", SHARED[:5], ids=str)
-@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"] if JIT else ["float64"])
 def test_every_way_to_launch_gives_the_same_bits_in_every_type(launched, dtype, shape):
     assert_launches_agree(launched, case(shape, dtype))
