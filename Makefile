@@ -12,7 +12,7 @@ TORCH =
 JAX =
 PEERS =
 ARGS =
-KERNEL_TESTS = tests/kernels/cpu/test_contract.py
+KERNEL_TESTS = tests/kernels/cpu/test_contract.py tests/kernels/cpu/test_accuracy.py
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -35,7 +35,8 @@ check: $(VENV)/.testing
 
 # Compiled lines are invisible to coverage: the kernels' tests first run without the compiler.
 test: $(VENV)/.dev
-	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n auto -q -rN --cov --cov-report= --cov-fail-under=0 $(KERNEL_TESTS)
+	@$(if $(findstring --no-cov,$(ARGS)),,NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n auto -q -rN \
+	  --cov --cov-report= --cov-fail-under=0 $(KERNEL_TESTS))
 	@$(BIN)/python -m pytest -n auto --cov --cov-append $(ARGS)
 
 bench: $(VENV)/.bench

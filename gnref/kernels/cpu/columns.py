@@ -31,6 +31,7 @@ from gnref.kernels.cpu.vectors import (
     store,
     store_first,
     stream,
+    where_above,
     widen,
 )
 
@@ -103,6 +104,17 @@ def sum_at(sums, i):
     return load(sums, i) + load(sums, i + LANES)
 
 
+@inline
+def sum_last_columns(x, i, W, n, g):
+    """Sums of x - g and of its square over eight rows of n < 16 columns, as a tree."""
+    d0, d1 = first(load_first(x, i, n) - g, n), first(load_first(x, i + W, n) - g, n)
+    d2, d3 = first(load_first(x, i + 2 * W, n) - g, n), first(load_first(x, i + 3 * W, n) - g, n)
+    d4, d5 = first(load_first(x, i + 4 * W, n) - g, n), first(load_first(x, i + 5 * W, n) - g, n)
+    d6, d7 = first(load_first(x, i + 6 * W, n) - g, n), first(load_first(x, i + 7 * W, n) - g, n)
+    s = ((d0 + d1) + (d2 + d3)) + ((d4 + d5) + (d6 + d7))
+    return s, (fma(d0, d0, d1 * d1) + fma(d2, d2, d3 * d3)) + (fma(d4, d4, d5 * d5) + fma(d6, d6, d7 * d7))
+
+
 @function
 def sum_chunk(x, start, rows, W, width, guess, sums):
     """Sums of x - guess and of its square for every column."""
@@ -124,6 +136,8 @@ def sum_chunk(x, start, rows, W, width, guess, sums):
                 q = (fma(d0, d0, d1 * d1) + fma(d2, d2, d3 * d3)) + (
                     fma(d4, d4, d5 * d5) + fma(d6, d6, d7 * d7)
                 )
+            elif count == TILE:  # the same sums in the same order: a set must not know where in a row it lies
+                s, q = sum_last_columns(x, i, W, left, g)
             else:
                 s = filled_like(x, 0.0)
                 q = s
@@ -159,8 +173,12 @@ def chunk_moments(x, start, rows, W, width, center, guess, sums, parts, out):
     sum_chunk(x, start, rows, W, width, guess, sums)
     if center and is_bad(sums, width, float(rows)):
         for j in range(0, width, LANES):
-            better = widen(load(guess, j)) + sum_at(sums, 4 * j) / float(rows)
-            store(guess, j, narrow(x, better))
+            d, old = sum_at(sums, 4 * j) / float(rows), widen(load(guess, j))
+            square = d * d
+            limit = (sum_at(sums, 4 * j + 2 * LANES) / float(rows) - square) * 4.0
+            store(
+                guess, j, narrow(x, where_above(square, limit, old + d, old))
+            )  # the others stay as they are
         sum_chunk(x, start, rows, W, width, guess, sums)
     for j in range(0, width, LANES):
         s, q = sum_at(sums, 4 * j), sum_at(sums, 4 * j + 2 * LANES)

@@ -57,6 +57,17 @@ def add_four(dy, x, i, W, hi, rstd):
     return (g0 + g1) + (g2 + g3), e, (d0 + d1) + (d2 + d3)
 
 
+@inline
+def add_last_columns(dy, x, i, W, n, hi, rstd):
+    """The same over four rows of n < 16 columns."""
+    g0, g1 = load_first(dy, i, n), load_first(dy, i + W, n)
+    g2, g3 = load_first(dy, i + 2 * W, n), load_first(dy, i + 3 * W, n)
+    d0, d1 = first(load_first(x, i, n) - hi, n), first(load_first(x, i + W, n) - hi, n)
+    d2, d3 = first(load_first(x, i + 2 * W, n) - hi, n), first(load_first(x, i + 3 * W, n) - hi, n)
+    e = fma(g0, d0 * rstd, g1 * (d1 * rstd)) + fma(g2, d2 * rstd, g3 * (d3 * rstd))
+    return (g0 + g1) + (g2 + g3), e, (d0 + d1) + (d2 + d3)
+
+
 @function
 def sum_chunk(dy, x, start, rows, W, width, hi, rstd, sums, rests):
     """Sums of dy and of dy * xhat for every column, and of x - hi (in rests) where x is float64."""
@@ -74,6 +85,10 @@ def sum_chunk(dy, x, start, rows, W, width, hi, rstd, sums, rests):
                     prefetch(dy, i + k * W)
                 g, e, f = add_four(dy, x, i, W, h, r)
                 g2, e2, f2 = add_four(dy, x, i + 4 * W, W, h, r)
+                g, e, f = g + g2, e + e2, f + f2
+            elif count == TILE:  # the same sums in the same order: a set must not know where in a row it lies
+                g, e, f = add_last_columns(dy, x, i, W, left, h, r)
+                g2, e2, f2 = add_last_columns(dy, x, i + 4 * W, W, left, h, r)
                 g, e, f = g + g2, e + e2, f + f2
             else:
                 g = filled_like(x, 0.0)

@@ -185,6 +185,11 @@ def filled_like(x: Array, value: float) -> Array:
     return np.full(LANES, value, computed(x)).view(Vector)
 
 
+def where_above(a: Array, b: Array, value: Array, other: Array) -> Array:
+    """The value in lanes where a > b, else the other."""
+    return np.where(a > b, value, other).view(Vector)
+
+
 def any_above(a: Array, b: Array) -> bool:
     """Whether a > b in any lane."""
     return bool((a > b).any())

@@ -400,6 +400,16 @@ def any_above(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def where_above(typingctx: Any, a: Any, b: Any, value: Any, other: Any) -> Any:
+    """The value in lanes where a > b, else the other."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", *args[:2]), *args[2:])
+
+    return value(a, a, value, value), codegen
+
+
+@intrinsic
 def filled_like(typingctx: Any, x: Any, value: Any) -> Any:
     """Sixteen copies of a number, in the type that x is computed in."""
     dtype = COMPUTED[x.dtype]
