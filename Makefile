@@ -12,7 +12,7 @@ TORCH =
 JAX =
 PEERS =
 ARGS =
-KERNEL_TESTS = tests/kernels/cpu/test_contract.py tests/kernels/cpu/test_accuracy.py
+KERNEL_TESTS = tests/kernels/cpu/test_contract.py
 
 VENV = .venv
 BIN = $(VENV)/bin

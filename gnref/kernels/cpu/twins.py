@@ -187,7 +187,8 @@ def filled_like(x: Array, value: float) -> Array:
 
 def where_above(a: Array, b: Array, value: Array, other: Array) -> Array:
     """The value in lanes where a > b, else the other."""
-    return np.where(a > b, value, other).view(Vector)
+    chosen: Array = np.where(a > b, value, other)
+    return chosen.view(Vector)
 
 
 def any_above(a: Array, b: Array) -> bool:

@@ -383,12 +383,13 @@ def test_first_lanes_are_kept(computed):
 def test_accumulate_has_twice_the_precision(computed):
     a = np.random.default_rng(0).standard_normal(64 * LANES).astype(computed) * computed(1e3)
     high, low = (empty(LANES, np.float64) for _ in range(2))
-    high[:], low[:] = 1e9, 0.0
+    high[:], low[:] = [0.0, 1e9] * 8, 0.0  # larger than what is added, and smaller
     sums = assert_equal(add_up, a, high, low)
-    got = [Fraction(h) + Fraction(l) for h, l in zip(*(s[GUARD:-GUARD].tolist() for s in sums), strict=True)]
-    exact = [10**9 + sum(map(Fraction, lane)) for lane in a.reshape(-1, LANES).T.tolist()]
-    allowed = 64 * 2.0 ** (-53 if computed is np.float32 else -100)
-    assert all(abs(g - e) <= allowed * 1e9 for g, e in zip(got, exact, strict=True))
+    allowed = 64e9 * 2.0 ** (-53 if computed is np.float32 else -100)
+    for lane in range(LANES):
+        got = sum(Fraction(s[GUARD + lane].item()) for s in sums)
+        exact = sum(map(Fraction, a[lane::LANES].tolist()), Fraction(high[lane].item()))
+        assert abs(got - exact) <= allowed
 
 
 def test_any_above(computed):
