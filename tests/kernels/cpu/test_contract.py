@@ -237,6 +237,12 @@ def test_small_problems(dtype, P, S):
             assert_all_agree(case(shape, dtype, center=center, **options))
 
 
+@pytest.mark.parametrize("n", range(1, 34) if JIT else [3, 15, 29])
+def test_any_number_of_columns(dtype, n):
+    for shape in ((2, 3, 1, 2, n), (2, 9, 1, n, 1), (2, 9, n, 1, 1), (2, 1, 2, n, 1), (200, 1, 1, n, 1)):
+        assert_all_agree(case(shape, dtype))
+
+
 @pytest.mark.parametrize("dtype", DTYPES if JIT else ["float32", "float64"])
 @pytest.mark.parametrize("shape", EDGES if JIT else EDGES[::2], ids=str)
 def test_both_sides_of_an_edge(dtype, shape):
