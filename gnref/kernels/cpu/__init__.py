@@ -29,6 +29,7 @@ from gnref.kernels.cpu import (
 from gnref.kernels.cpu.cache import kernel
 from gnref.kernels.cpu.launch import pair, threading_layer
 from gnref.kernels.cpu.sums import CHUNK, CONSTANT, GIVEN_SUMS, OWN_SUMS
+from gnref.kernels.cpu.vectors import LANES
 
 Array = Any
 
@@ -333,10 +334,17 @@ def room(x5: Array, out: Array | None) -> tuple[Array, Array]:
         return out, flat(out)
     dtype = x5.dtype
     if dtype is SINGLE or dtype is DOUBLE:
-        y = np.empty(x5.size, dtype)
+        y = np.empty(x5.size, dtype) if x5.nbytes < STREAM else aligned_empty(x5.size, dtype)
         return y.reshape(x5.shape), y
     out = np.empty(x5.shape, dtype.newbyteorder("="))
     return out, flat(out)
+
+
+def aligned_empty(n: int, dtype: np.dtype[Any]) -> Array:
+    """An array that begins where a vector may be written past the caches: NumPy's own begin in mid-line."""
+    a = np.empty(n + LANES, dtype)
+    start = -(a.__array_interface__["data"][0] // dtype.itemsize) % LANES
+    return a[start : start + n]
 
 
 def as_given(y5: Array, x5: Array) -> Array:

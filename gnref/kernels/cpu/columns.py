@@ -38,8 +38,8 @@ from gnref.kernels.cpu.vectors import (
 ROWS = 256  # rows of a chunk: a fixed number, so that the order of additions is fixed
 TILE = 8  # rows added at once
 BLOCK = 1024  # columns whose sums fit the nearest cache
-OWN = 1 << 20  # bytes: examples up to here are left to one core, larger ones are shared
-START = np.int64(0)  # a literal would be compiled for by itself
+OWN = 1 << 23  # bytes: examples up to here are left to one core, larger ones are shared
+NONE, START = np.int64(-1), np.int64(0)  # a literal would be compiled for by itself
 
 
 @inline
@@ -116,8 +116,8 @@ def sum_last_columns(x, i, W, n, g):
 
 
 @function
-def sum_chunk(x, start, rows, W, width, guess, sums):
-    """Sums of x - guess and of its square for every column."""
+def sum_chunk(x, start, rows, W, width, guess, sums, place, target):
+    """Sums of x - guess and of its square for every column; meanwhile eight vectors at a time are written."""
     clear(sums, width)
     for row in range(0, rows, TILE):
         tile = start + row * W
@@ -147,21 +147,24 @@ def sum_chunk(x, start, rows, W, width, guess, sums):
                     q = fma(d, d, q)
             add_to(sums, 4 * j, s)
             add_to(sums, 4 * j + 2 * LANES, q)
+            place = write_on(x, W, place, target)
+    return place
 
 
 @inline
 def is_bad(sums, width, count):
     """Whether a guess is so far from the mean that its square drowns the variance."""
+    share = 1.0 / count
     for j in range(0, width, LANES):
-        d = sum_at(sums, 4 * j) / count
+        d = sum_at(sums, 4 * j) * share
         square = d * d
-        if any_above(square, (sum_at(sums, 4 * j + 2 * LANES) / count - square) * 4.0):
+        if any_above(square, (sum_at(sums, 4 * j + 2 * LANES) * share - square) * 4.0):
             return True
     return False
 
 
 @function
-def chunk_moments(x, start, rows, W, width, center, guess, sums, parts, out):
+def chunk_moments(x, start, rows, W, width, center, guess, sums, parts, out, place, target):
     """Mean, as two numbers, and M2 of every column of a chunk, into parts[out:], each W long."""
     near = min(rows, TILE)
     for j in range(0, width, LANES):
@@ -169,8 +172,8 @@ def chunk_moments(x, start, rows, W, width, center, guess, sums, parts, out):
         if center:
             for r in range(near):
                 s = s + take(x, start + r * W + j, width - j)
-        store(guess, j, narrow(x, widen(s) / float(near)))
-    sum_chunk(x, start, rows, W, width, guess, sums)
+        store(guess, j, narrow(x, widen(s) * (1.0 / float(near))))
+    place = sum_chunk(x, start, rows, W, width, guess, sums, place, target)
     if center and is_bad(sums, width, float(rows)):
         for j in range(0, width, LANES):
             d, old = sum_at(sums, 4 * j) / float(rows), widen(load(guess, j))
@@ -179,7 +182,7 @@ def chunk_moments(x, start, rows, W, width, center, guess, sums, parts, out):
             store(
                 guess, j, narrow(x, where_above(square, limit, old + d, old))
             )  # the others stay as they are
-        sum_chunk(x, start, rows, W, width, guess, sums)
+        place = sum_chunk(x, start, rows, W, width, guess, sums, place, target)
     for j in range(0, width, LANES):
         s, q = sum_at(sums, 4 * j), sum_at(sums, 4 * j + 2 * LANES)
         if center:
@@ -191,19 +194,32 @@ def chunk_moments(x, start, rows, W, width, center, guess, sums, parts, out):
         store(parts, out + j, mean)
         store(parts, out + padded(W) + j, rest)
         store(parts, out + 2 * padded(W) + j, q)
+    return place
 
 
 @function
-def moments_of(start, t, last, x, weight, center, P, W, parts):
-    """The moments of items t to last of the example that starts at start."""
-    x, parts = pointer(x), pointer(parts)
+def step_items(here, there, t, last, x, y, weight, center, P, W, parts, factors, streaming):
+    """Items t to last: sum the example that starts at there, if >= 0, and write that at here, if >= 0.
+
+    Memory then sees loads and stores side by side, as in a copy. What was read last is written first: it
+    is still in a cache.
+    """
+    x, parts, target = pointer(x), pointer(parts), (pointer(y), pointer(factors), streaming)
     guess, sums = np.empty(BLOCK, weight.dtype), np.empty(4 * BLOCK)
     for k in range(t, last):
-        c, rows, j, width = item(k, P, W)
-        chunk_moments(
-            x, start + c * ROWS * W + j, rows, W, width, center,
-            pointer(guess), pointer(sums), parts, 3 * c * padded(W) + j,
-        )  # fmt: skip
+        place = START, START, START
+        c, rows, j, width = item(last - 1 - (k - t), P, W)
+        if here >= 0 and j == 0:
+            place = write_head(x, here + c * ROWS * W, rows, W, target)
+        if there >= 0:
+            c, rows, j, width = item(k, P, W)
+            place = chunk_moments(
+                x, there + c * ROWS * W + j, rows, W, width, center,
+                pointer(guess), pointer(sums), parts, 3 * c * padded(W) + j, place, target,
+            )  # fmt: skip
+        write_rest(x, W, place, target)
+    keep(guess)
+    keep(sums)
 
 
 @inline
@@ -273,56 +289,85 @@ def wrap(factors, count, W):
             factors[k + W + j] = factors[k + j]
 
 
+@inline
+def next_column(j, W):
+    """The column of the next vector."""
+    return j + LANES if j + LANES < W else j + LANES - W
+
+
 @function
-def write_rows(x, y, start, rows, W, factors, streaming):
-    """Normalize rows that lie one after the other."""
-    wide = wrapped(W)
+def write_head(x, start, rows, W, target):
+    """Begin to normalize rows that lie one after the other, up to where stores are aligned.
+
+    What is left is a place: where to go on, where to end, and the column. Nothing is, where rows are no
+    whole number of vectors.
+    """
+    y, factors, streaming = target
+    i, end, j = start, start + rows * W, START
     if W % LANES != 0:
-        for i in range(start, start + rows * W, W):
+        while i < end:
             for j in range(0, W, LANES):
-                put(y, i + j, normalized(take(x, i + j, W - j), factors, wide, j), W - j)
-        return
-    i, end, j = start, start + rows * W, 0
+                v = normalized(take(x, i + j, W - j), factors, wrapped(W), j)
+                put(y, i + j, v, W - j)
+            i += W
+        return end, end, START
     if streaming:
         j = aligned(y, i) - i
         if j > 0:  # the only stores, with those at the end, that wait for memory to be read
-            store_first(y, i, normalized(load_first(x, i, j), factors, wide, 0), j)
-            i += j
-        while i + LANES <= end:
-            stream(y, i, normalized(load(x, i), factors, wide, j))
-            i += LANES
-            j = j + LANES if j + LANES < W else j + LANES - W
-    else:
-        while i + LANES <= end:
-            store(y, i, normalized(load(x, i), factors, wide, j))
-            i += LANES
-            j = j + LANES if j + LANES < W else 0
-    if i < end:
-        store_first(y, i, normalized(load_first(x, i, end - i), factors, wide, j), end - i)
+            store_first(y, i, normalized(load_first(x, i, j), factors, wrapped(W), START), j)
+    return i + j, end, j
+
+
+@inline
+def write_on(x, W, place, target):
+    """Normalize eight vectors more, if so many are left."""
+    i, end, j = place
+    y, factors, streaming = target
+    if i + TILE * LANES <= end:
+        for _ in range(TILE):
+            v = normalized(load(x, i), factors, wrapped(W), j)
+            if streaming:
+                stream(y, i, v)
+            else:
+                store(y, i, v)
+            i, j = i + LANES, next_column(j, W)
+    return i, end, j
+
+
+@function
+def write_rest(x, W, place, target):
+    """Normalize what is left."""
+    i, end, j = place
+    while i + TILE * LANES <= end:
+        i, end, j = write_on(x, W, (i, end, j), target)
+    y, factors, _ = target
+    while i < end:
+        n = end - i
+        put(y, i, normalized(take(x, i, n), factors, wrapped(W), j), n)
+        i, j = i + LANES, next_column(j, W)
 
 
 @function
 def write_part(start, row, last, x, y, factors, W, streaming):
-    """Normalize rows row to last of an example, the last of them first: those are still in a cache."""
-    x, y, factors = pointer(x), pointer(y), pointer(factors)
-    while last > row:
-        rows = min(ROWS, last - row)
-        last -= rows
-        write_rows(x, y, start + last * W, rows, W, factors, streaming)
+    """Normalize rows row to last of an example."""
+    x, target = pointer(x), (pointer(y), pointer(factors), streaming)
+    place = write_head(x, start + row * W, last - row, W, target)
+    write_rest(x, W, place, target)
 
 
 @function
 def forward_examples(o, last, x, y, weight, bias, stats, P, A, B, eps, center, write, streaming):
-    """Whole examples, one after the other."""
+    """Whole examples, one after the other: while one is written the next one is summed."""
     W = A * B
     parts = np.empty(3 * ((P + ROWS - 1) // ROWS) * padded(W))
     factors = np.empty(4 * wrapped(W), weight.dtype)
-    n = items(P, W)
-    for k in range(o, last):
-        moments_of(k * P * W, START, n, x, weight, center, P, W, parts)
-        finish_example(k, weight, bias, stats, P, A, B, eps, x, parts, factors)
-        if write:
-            write_part(k * P * W, START, P, x, y, factors, W, streaming)
+    n, here = items(P, W), NONE
+    for k in range(o, last + 1):
+        there = k * P * W if k < last else NONE
+        step_items(here, there, START, n, x, y, weight, center, P, W, parts, factors, streaming)
+        if k < last:
+            finish_example(k, weight, bias, stats, P, A, B, eps, x, parts, factors)
+            here = there if write else NONE
 
 
 def forward(pieces, o, last, x, y, weight, bias, stats, P, A, B, eps, center, write, streaming):
@@ -337,24 +382,29 @@ def forward(pieces, o, last, x, y, weight, bias, stats, P, A, B, eps, center, wr
         return
     parts = np.empty(3 * ((P + ROWS - 1) // ROWS) * padded(W))
     factors = np.empty(4 * wrapped(W), weight.dtype)
-    n = items(P, W)
-    for k in range(o, last):
+    n, here = items(P, W), NONE
+    for k in range(o, last + 1):
+        there = k * P * W if k < last else NONE
         for i in prange(pieces):
-            moments_of(k * P * W, i * n // pieces, (i + 1) * n // pieces, x, weight, center, P, W, parts)
-        finish_example(k, weight, bias, stats, P, A, B, eps, x, parts, factors)
-        for i in prange(pieces if write else 0):
-            write_part(k * P * W, i * P // pieces, (i + 1) * P // pieces, x, y, factors, W, streaming)
+            step_items(
+                here, there, i * n // pieces, (i + 1) * n // pieces,
+                x, y, weight, center, P, W, parts, factors, streaming,
+            )  # fmt: skip
+        if k < last:
+            finish_example(k, weight, bias, stats, P, A, B, eps, x, parts, factors)
+            here = there if write else NONE
 
 
 @function
 def given_factors(o, weight, bias, mean, rstd, A, B, x, factors):
     """What the columns of example o are multiplied and shifted by, for given statistics."""
     wide = wrapped(A * B)
-    for j in range(A * B):
-        k = o * A + j // B
+    for a in range(A):
+        k = o * A + a
         hi = rounded(pointer(x), mean[k])
-        factors[j], factors[wide + j] = hi, mean[k] - hi
-        factors[2 * wide + j], factors[3 * wide + j] = rstd[k] * weight[j], bias[j]
+        for j in range(a * B, a * B + B):
+            factors[j], factors[wide + j] = hi, mean[k] - hi
+            factors[2 * wide + j], factors[3 * wide + j] = rstd[k] * weight[j], bias[j]
     wrap(factors, 4, A * B)
 
 

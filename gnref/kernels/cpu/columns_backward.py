@@ -18,6 +18,7 @@ from gnref.kernels.cpu.columns import (
     clear,
     item,
     items,
+    next_column,
     padded,
     put,
     sum_at,
@@ -45,7 +46,7 @@ from gnref.kernels.cpu.vectors import (
     stream,
 )
 
-START = np.int64(0)  # a literal would be compiled for by itself
+NONE, START = np.int64(-1), np.int64(0)  # a literal would be compiled for by itself
 
 
 @inline
@@ -69,8 +70,11 @@ def add_last_columns(dy, x, i, W, n, hi, rstd):
 
 
 @function
-def sum_chunk(dy, x, start, rows, W, width, hi, rstd, sums, rests):
-    """Sums of dy and of dy * xhat for every column, and of x - hi (in rests) where x is float64."""
+def sum_chunk(dy, x, start, rows, W, width, hi, rstd, sums, rests, place, target):
+    """Sums of dy and of dy * xhat for every column, and of x - hi (in rests) where x is float64.
+
+    On the way eight vectors of dx are written at a time.
+    """
     clear(sums, width)
     clear(rests, width)
     for row in range(0, rows, TILE):
@@ -103,24 +107,37 @@ def sum_chunk(dy, x, start, rows, W, width, hi, rstd, sums, rests):
             add_to(sums, 4 * j + 2 * LANES, e)
             if not is_single(x):
                 add_to(rests, 4 * j, f)
+            place = write_on(dy, x, W, place, target)
+    return place
 
 
 @function
-def sums_of(start, t, last, dy, x, factors, P, W, parts):
-    """The sums of items t to last of the example that starts at start; parts is (chunks, 3, W)."""
-    dy, x, factors, parts = pointer(dy), pointer(x), pointer(factors), pointer(parts)
+def step_items(here, there, t, last, dy, x, dx, ahead, factors, P, W, parts, streaming):
+    """Items t to last: sum the example that starts at there, if >= 0, and write that at here, if >= 0.
+
+    ahead has the mean and rstd of the first, factors those of the second; parts is (chunks, 3, W).
+    """
+    dy, x, parts, ahead = pointer(dy), pointer(x), pointer(parts), pointer(ahead)
+    target = pointer(dx), pointer(factors), streaming
     s, f = np.empty(4 * BLOCK), np.empty(4 * BLOCK)
     sums, rests = pointer(s), pointer(f)
     wide = padded(W)
     for k in range(t, last):
-        c, rows, j, width = item(k, P, W)
-        hi, rstd = part_of(factors, j), part_of(factors, 2 * wrapped(W) + j)
-        sum_chunk(dy, x, start + c * ROWS * W + j, rows, W, width, hi, rstd, sums, rests)
-        for i in range(0, width, LANES):
-            out = 3 * c * wide + j + i
-            store(parts, out, sum_at(sums, 4 * i))
-            store(parts, out + wide, sum_at(sums, 4 * i + 2 * LANES))
-            store(parts, out + 2 * wide, sum_at(rests, 4 * i))
+        place = START, START, START
+        c, rows, j, width = item(last - 1 - (k - t), P, W)
+        if here >= 0 and j == 0:
+            place = write_head(dy, x, here + c * ROWS * W, rows, W, target)
+        if there >= 0:
+            c, rows, j, width = item(k, P, W)
+            hi, rstd = part_of(ahead, j), part_of(ahead, wrapped(W) + j)
+            start = there + c * ROWS * W + j
+            place = sum_chunk(dy, x, start, rows, W, width, hi, rstd, sums, rests, place, target)
+            for i in range(0, width, LANES):
+                out = 3 * c * wide + j + i
+                store(parts, out, sum_at(sums, 4 * i))
+                store(parts, out + wide, sum_at(sums, 4 * i + 2 * LANES))
+                store(parts, out + 2 * wide, sum_at(rests, 4 * i))
+        write_rest(dy, x, W, place, target)
     keep(s)
     keep(f)
 
@@ -139,23 +156,23 @@ def add_chunks(parts, chunks, wide):
 
 
 @function
-def start_example(o, mean, rstd, A, B, x, center, factors):
-    """The mean and rstd of every column, in the precision of x; factors is (6, W)."""
+def start_example(o, mean, rstd, A, B, x, center, ahead):
+    """The mean and rstd of every column of example o, in the precision of x; ahead is (2, W)."""
     wide = wrapped(A * B)
     for a in range(A):
         k = o * A + a
         for b in range(B):
-            factors[a * B + b] = rounded(pointer(x), mean[k]) if center else 0.0
-            factors[2 * wide + a * B + b] = rstd[k]
+            ahead[a * B + b] = rounded(pointer(x), mean[k]) if center else 0.0
+            ahead[wide + a * B + b] = rstd[k]
 
 
 @function
 def finish_example(
     o, weight, mean, rstd, P, A, B, x, center, sums, mode, parts, factors, dweight, dbias, odd
 ):
-    """Note dweight and dbias of example o, and the factors of its dx.
+    """Note dweight and dbias of example o, and the factors of its dx; factors is (5, W).
 
-    dx = dy * factors[3] + ((x - factors[0]) - factors[1]) * factors[4] + factors[5]
+    dx = dy * factors[2] + ((x - factors[0]) - factors[1]) * factors[3] + factors[4]
     """
     W = A * B
     wide, span = padded(W), wrapped(W)
@@ -165,7 +182,8 @@ def finish_example(
         k = o * A + a
         mu = mean[k] if center else 0.0
         r = rounded(pointer(x), rstd[k])
-        lo = mu - rounded(pointer(x), mu)
+        hi = rounded(pointer(x), mu)
+        lo = mu - hi
         if center and mode == OWN_SUMS and not is_single(pointer(x)):
             lo = 0.0
             for b in range(B):
@@ -185,11 +203,10 @@ def finish_example(
         slope, offset = -rstd[k] * rstd[k] * via_var, -rstd[k] * via_mean
         for b in range(B):
             j = a * B + b
-            factors[span + j] = lo
-            factors[3 * span + j] = rstd[k] * weight[j]
-            factors[4 * span + j] = slope
-            factors[5 * span + j] = offset
-    wrap(factors, 6, W)
+            factors[j], factors[span + j] = hi, lo
+            factors[2 * span + j] = rstd[k] * weight[j]
+            factors[3 * span + j], factors[4 * span + j] = slope, offset
+    wrap(factors, 5, W)
 
 
 @inline
@@ -197,91 +214,84 @@ def gradient(dy, x, factors, wide, j):
     """The dx of the columns from j on; see `finish_example`."""
     d = (x - load(factors, j)) - load(factors, wide + j)
     return fma(
-        dy, load(factors, 3 * wide + j), fma(d, load(factors, 4 * wide + j), load(factors, 5 * wide + j))
+        dy, load(factors, 2 * wide + j), fma(d, load(factors, 3 * wide + j), load(factors, 4 * wide + j))
     )
 
 
 @function
-def write_rows(dy, x, dx, start, rows, W, factors, streaming):
-    """The dx of rows that lie one after the other; `columns.write_rows` says how."""
-    wide = wrapped(W)
+def write_head(dy, x, start, rows, W, target):
+    """Begin to write the dx of rows that lie one after the other; see `columns.write_head`."""
+    dx, factors, streaming = target
+    i, end, j = start, start + rows * W, START
     if W % LANES != 0:
-        for i in range(start, start + rows * W, W):
+        while i < end:
             for j in range(0, W, LANES):
-                v = gradient(take(dy, i + j, W - j), take(x, i + j, W - j), factors, wide, j)
+                v = gradient(take(dy, i + j, W - j), take(x, i + j, W - j), factors, wrapped(W), j)
                 put(dx, i + j, v, W - j)
-        return
-    i, end, j = start, start + rows * W, 0
+            i += W
+        return end, end, START
     if streaming:
         j = aligned(dx, i) - i
         if j > 0:
-            store_first(dx, i, gradient(load_first(dy, i, j), load_first(x, i, j), factors, wide, 0), j)
-            i += j
-        while i + LANES <= end:
-            stream(dx, i, gradient(load(dy, i), load(x, i), factors, wide, j))
-            i += LANES
-            j = j + LANES if j + LANES < W else j + LANES - W
-    else:
-        while i + LANES <= end:
-            store(dx, i, gradient(load(dy, i), load(x, i), factors, wide, j))
-            i += LANES
-            j = j + LANES if j + LANES < W else 0
-    if i < end:
-        n = end - i
-        store_first(dx, i, gradient(load_first(dy, i, n), load_first(x, i, n), factors, wide, j), n)
+            v = gradient(load_first(dy, i, j), load_first(x, i, j), factors, wrapped(W), START)
+            store_first(dx, i, v, j)
+    return i + j, end, j
+
+
+@inline
+def write_on(dy, x, W, place, target):
+    """Write eight vectors more, if so many are left."""
+    i, end, j = place
+    dx, factors, streaming = target
+    if i + TILE * LANES <= end:
+        for _ in range(TILE):
+            v = gradient(load(dy, i), load(x, i), factors, wrapped(W), j)
+            if streaming:
+                stream(dx, i, v)
+            else:
+                store(dx, i, v)
+            i, j = i + LANES, next_column(j, W)
+    return i, end, j
 
 
 @function
-def write_part(start, row, last, dy, x, dx, factors, W, streaming):
-    """The dx of rows row to last of an example, the last of them first."""
-    dy, x, dx, factors = pointer(dy), pointer(x), pointer(dx), pointer(factors)
-    while last > row:
-        rows = min(ROWS, last - row)
-        last -= rows
-        write_rows(dy, x, dx, start + last * W, rows, W, factors, streaming)
+def write_rest(dy, x, W, place, target):
+    """Write what is left."""
+    i, end, j = place
+    while i + TILE * LANES <= end:
+        i, end, j = write_on(dy, x, W, (i, end, j), target)
+    dx, factors, _ = target
+    while i < end:
+        n = end - i
+        put(dx, i, gradient(take(dy, i, n), take(x, i, n), factors, wrapped(W), j), n)
+        i, j = i + LANES, next_column(j, W)
 
 
 @function
 def backward_examples(
     o, last, dy, x, dx, weight, mean, rstd, dweight, dbias, odd, P, A, B, center, sums, mode, write, streaming
 ):
-    """Whole examples, one after the other."""
+    """Whole examples, one after the other: while one is written the next one is summed."""
     W = A * B
     parts = np.empty(3 * ((P + ROWS - 1) // ROWS) * padded(W))
-    factors = np.empty(6 * wrapped(W), weight.dtype)
-    n = items(P, W)
-    for k in range(o, last):
-        start_example(k, mean, rstd, A, B, x, center, factors)
-        sums_of(k * P * W, START, n, dy, x, factors, P, W, parts)
-        finish_example(
-            k, weight, mean, rstd, P, A, B, x, center, sums, mode, parts, factors, dweight, dbias, odd
-        )
-        if write:
-            write_part(k * P * W, START, P, dy, x, dx, factors, W, streaming)
+    ahead, factors = np.empty(2 * wrapped(W), weight.dtype), np.empty(5 * wrapped(W), weight.dtype)
+    n, here = items(P, W), NONE
+    for k in range(o, last + 1):
+        there = k * P * W if k < last else NONE
+        if k < last:
+            start_example(k, mean, rstd, A, B, x, center, ahead)
+        step_items(here, there, START, n, dy, x, dx, ahead, factors, P, W, parts, streaming)
+        if k < last:
+            finish_example(
+                k, weight, mean, rstd, P, A, B, x, center, sums, mode, parts, factors, dweight, dbias, odd
+            )
+            here = there if write else NONE
 
 
 def backward(
-    pieces,
-    o,
-    last,
-    dy,
-    x,
-    dx,
-    weight,
-    mean,
-    rstd,
-    dweight,
-    dbias,
-    odd,
-    P,
-    A,
-    B,
-    center,
-    sums,
-    mode,
-    write,
-    streaming,
-):
+    pieces, o, last, dy, x, dx, weight, mean, rstd, dweight, dbias, odd, P, A, B, center, sums, mode,
+    write, streaming,
+):  # fmt: skip
     """Differentiate examples o to last: each by one core, or where they are few or large, each by all."""
     W = A * B
     if last - o >= 4 * pieces and P * W * x.itemsize <= OWN // 2:
@@ -293,14 +303,19 @@ def backward(
             )  # fmt: skip
         return
     parts = np.empty(3 * ((P + ROWS - 1) // ROWS) * padded(W))
-    factors = np.empty(6 * wrapped(W), weight.dtype)
-    n = items(P, W)
-    for k in range(o, last):
-        start_example(k, mean, rstd, A, B, x, center, factors)
+    ahead, factors = np.empty(2 * wrapped(W), weight.dtype), np.empty(5 * wrapped(W), weight.dtype)
+    n, here = items(P, W), NONE
+    for k in range(o, last + 1):
+        there = k * P * W if k < last else NONE
+        if k < last:
+            start_example(k, mean, rstd, A, B, x, center, ahead)
         for i in prange(pieces):
-            sums_of(k * P * W, i * n // pieces, (i + 1) * n // pieces, dy, x, factors, P, W, parts)
-        finish_example(
-            k, weight, mean, rstd, P, A, B, x, center, sums, mode, parts, factors, dweight, dbias, odd
-        )
-        for i in prange(pieces if write else 0):
-            write_part(k * P * W, i * P // pieces, (i + 1) * P // pieces, dy, x, dx, factors, W, streaming)
+            step_items(
+                here, there, i * n // pieces, (i + 1) * n // pieces,
+                dy, x, dx, ahead, factors, P, W, parts, streaming,
+            )  # fmt: skip
+        if k < last:
+            finish_example(
+                k, weight, mean, rstd, P, A, B, x, center, sums, mode, parts, factors, dweight, dbias, odd
+            )
+            here = there if write else NONE

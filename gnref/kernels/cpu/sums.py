@@ -173,7 +173,7 @@ def merge(parts, chunks):
             b = a + step
             count = parts[a] + parts[b]
             delta = (parts[b + 1] - parts[a + 1]) + (parts[b + 2] - parts[a + 2])
-            share = parts[b] / count
+            share = 0.5 if parts[a] == parts[b] else parts[b] / count  # a division takes long
             mean, rest = two_sum(parts[a + 1], delta * share)
             parts[a + 3] += parts[b + 3] + delta * delta * (parts[a] * share)
             parts[a + 2] += rest

@@ -1,7 +1,8 @@
 """Sets that lie in one contiguous piece, with a weight for each element: (O, 1, A, B, 1), layer and rms norm.
 
-Short sets stay in the nearest cache between being summed and being written. Long ones are cut into
-chunks, which all cores share.
+A short set stays in the nearest cache between being summed and being written. Of long ones all are summed
+first, chunk by chunk, and then all are written, block by block of columns: the weights of a block are
+read once for all sets.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from gnref.kernels.cpu.vectors import (
     LANES,
     aligned,
     fma,
-    keep,
     load,
     load_first,
+    number,
+    part_of,
     pointer,
     rounded,
     store,
@@ -33,8 +35,10 @@ from gnref.kernels.cpu.vectors import (
     stream,
 )
 
-TILE = 8  # sets whose gradients of one weight are added at once
-BLOCK = 512  # columns
+SHORT = 512  # elements: sets up to here are not worth a careful guess, nor stores past the caches
+LONG = 8192  # elements: sets from here on are summed first and written later
+BLOCK = 4096  # columns whose weights stay in the nearest cache
+START = np.int64(0)  # a literal would be compiled for by itself
 
 
 @inline
@@ -57,99 +61,135 @@ def put(y, i, v, n, streaming):
 @inline
 def chunk_moments(x, start, n, center):
     """Count, mean in two numbers and M2 of n numbers."""
-    guess = guess_mean(x, start, n, center)
+    guess = 0.0
+    if n > SHORT:
+        guess = guess_mean(x, start, n, center)
+    elif center:  # its first number: nothing waits for a mean, and it is near enough more often than not
+        guess = number(x, start)
     sums = add_row(x, start, start + n, guess, nothing())
     return moments(x, start, 0, 1, n, guess, sums, center)
 
 
 @inline
-def write_set(x, y, i, n, hi, lo, rstd, weight, bias, j, streaming):
-    """y[i : i + n] = ((x - hi) - lo) * rstd * weight[j:] + bias[j:]."""
-    end = i + n
-    if streaming:
-        start = aligned(y, i)
-        if i < start < end:
-            left = start - i
-            v = ((load_first(x, i, left) - hi) - lo) * rstd
-            store_first(y, i, fma(v, load_first(weight, j, left), load_first(bias, j, left)), left)
-            j += left
-            i = start
+def write_vectors(x, y, i, end, hi, lo, rstd, weight, bias, j, streaming):
+    """y[i : end] = ((x - hi) - lo) * rstd * weight[j:] + bias[j:]."""
     while i < end:
-        left = end - i
-        v = ((take(x, i, left) - hi) - lo) * rstd
-        put(y, i, fma(v, take(weight, j, left), take(bias, j, left)), left, streaming)
+        n = end - i
+        v = ((take(x, i, n) - hi) - lo) * rstd
+        put(y, i, fma(v, take(weight, j, n), take(bias, j, n)), n, streaming)
         i += LANES
         j += LANES
 
 
+@inline
+def write_set(x, y, i, n, hi, lo, rstd, weight, bias, j, streaming):
+    """The n elements from i on, the first of which has weight[j]."""
+    start = min(aligned(y, i), i + n) if streaming else i
+    write_vectors(x, y, i, start, hi, lo, rstd, weight, bias, j, False)
+    write_vectors(x, y, start, i + n, hi, lo, rstd, weight, bias, j + start - i, streaming)
+
+
 @function
-def forward_sets(k, last, x, y, weight, bias, stats, A, B, eps, center, write, streaming):
-    """Whole sets, one after the other."""
+def forward_short(k, last, x, y, weight, bias, stats, A, B, eps, center, write, streaming):
+    """Sets that are summed and written at once."""
     x, y, weight, bias = pointer(x), pointer(y), pointer(weight), pointer(bias)
-    chunks = (B + CHUNK - 1) // CHUNK
-    scratch = np.empty(4 * chunks)
-    parts = pointer(scratch)
+    streaming = streaming and B > SHORT
     a = k % A
     while k < last:
-        for c in range(chunks):
-            j = c * CHUNK
-            part = chunk_moments(x, k * B + j, min(CHUNK, B - j), center)
-            parts[4 * c], parts[4 * c + 1], parts[4 * c + 2], parts[4 * c + 3] = part
-        mu, rest, M2 = merge(parts, chunks)
-        r = note(stats, k, x, mu + rest, M2 / B, eps)
-        hi = rounded(x, mu)
+        _, mean, rest, M2 = chunk_moments(x, k * B, B, center)
+        rstd = note(stats, k, x, mean + rest, M2 / B, eps)
+        hi = rounded(x, mean)
         if write:
-            write_set(x, y, k * B, B, hi, (mu - hi) + rest, r, weight, bias, a * B, streaming)
+            write_set(x, y, k * B, B, hi, (mean - hi) + rest, rstd, weight, bias, a * B, streaming)
         k += 1
         a = a + 1 if a + 1 < A else 0
-    keep(scratch)
 
 
 @function
-def moments_of(k, c, last, x, B, center, parts):
-    """The moments of chunks c to last of set k."""
+def moments_of(first, t, last, x, B, center, parts):
+    """The moments of items t to last: an item is a chunk of a set, counted from the set `first` on."""
     x = pointer(x)
-    while c < last:
-        j = c * CHUNK
-        part = chunk_moments(x, k * B + j, min(CHUNK, B - j), center)
-        parts[4 * c], parts[4 * c + 1], parts[4 * c + 2], parts[4 * c + 3] = part
-        c += 1
+    chunks = (B + CHUNK - 1) // CHUNK
+    while t < last:
+        j = t % chunks * CHUNK
+        i = (first + t // chunks) * B + j
+        parts[4 * t], parts[4 * t + 1], parts[4 * t + 2], parts[4 * t + 3] = chunk_moments(
+            x, i, min(CHUNK, B - j), center
+        )
+        t += 1
 
 
 @function
-def write_chunks(k, c, last, x, y, weight, bias, A, B, mu, rest, rstd, streaming):
-    """Write chunks c to last of set k, the last of them first: it was read last, and is in a cache."""
+def finish_sets(first, last, x, stats, B, eps, parts):
+    """Merge the chunks of every set; its mean, the rest of it and rstd take their place in parts."""
+    chunks = (B + CHUNK - 1) // CHUNK
+    for k in range(first, last):
+        i = 4 * (k - first) * chunks
+        mean, rest, M2 = merge(part_of(pointer(parts), i), chunks)
+        parts[i] = note(stats, k, pointer(x), mean + rest, M2 / B, eps)
+        parts[i + 1], parts[i + 2] = mean, rest
+
+
+@function
+def write_blocks(t, last, first, end, x, y, weight, bias, A, B, parts, streaming):
+    """Blocks t to last of columns, down the sets from first to end; what was read last is written first."""
     x, y, weight, bias = pointer(x), pointer(y), pointer(weight), pointer(bias)
-    hi = rounded(x, mu)
-    while c < last:
+    chunks, blocks = (B + CHUNK - 1) // CHUNK, (B + BLOCK - 1) // BLOCK
+    while last > t:
         last -= 1
-        j = last * CHUNK
-        n = min(CHUNK, B - j)
-        write_set(x, y, k * B + j, n, hi, (mu - hi) + rest, rstd, weight, bias, k % A * B + j, streaming)
+        a, j = last // blocks, last % blocks * BLOCK
+        k = end - 1 - (end - 1 - a) % A
+        while k >= first:
+            i = 4 * (k - first) * chunks
+            rstd, mean, rest = parts[i], parts[i + 1], parts[i + 2]
+            hi = rounded(x, mean)
+            n = min(BLOCK, B - j)
+            write_set(x, y, k * B + j, n, hi, (mean - hi) + rest, rstd, weight, bias, a * B + j, streaming)
+            k -= A
+
+
+@function
+def forward_sets(k, last, x, y, weight, bias, stats, A, B, eps, center, write, streaming):
+    """Sets k to last, by one core."""
+    if B < LONG:
+        forward_short(k, last, x, y, weight, bias, stats, A, B, eps, center, write, streaming)
+        return
+    items, blocks = (last - k) * ((B + CHUNK - 1) // CHUNK), A * ((B + BLOCK - 1) // BLOCK)
+    parts = np.empty(4 * items)
+    moments_of(k, START, items, x, B, center, parts)
+    finish_sets(k, last, x, stats, B, eps, parts)
+    if write:
+        write_blocks(START, blocks, k, last, x, y, weight, bias, A, B, parts, streaming)
 
 
 def forward(pieces, k, last, x, y, weight, bias, stats, A, B, eps, center, write, streaming):
-    """Normalize sets k to last: short ones by one core each, long ones each by all."""
-    chunks = (B + CHUNK - 1) // CHUNK
-    if chunks < 2 * pieces:
+    """Sets k to last, by all cores."""
+    if B < LONG:
         for i in prange(pieces):
-            forward_sets(
+            forward_short(
                 k + i * (last - k) // pieces, k + (i + 1) * (last - k) // pieces,
                 x, y, weight, bias, stats, A, B, eps, center, write, streaming,
             )  # fmt: skip
         return
-    parts = np.empty(4 * chunks)
-    while k < last:
-        for i in prange(pieces):
-            moments_of(k, i * chunks // pieces, (i + 1) * chunks // pieces, x, B, center, parts)
-        mu, rest, M2 = merge(pointer(parts), chunks)
-        r = note(stats, k, pointer(x), mu + rest, M2 / B, eps)
-        if not write:
-            k += 1
-            continue
-        for i in prange(pieces):
-            write_chunks(
-                k, i * chunks // pieces, (i + 1) * chunks // pieces, x, y, weight, bias, A, B, mu, rest, r,
-                streaming,
-            )  # fmt: skip
-        k += 1
+    items, blocks = (last - k) * ((B + CHUNK - 1) // CHUNK), A * ((B + BLOCK - 1) // BLOCK)
+    parts = np.empty(4 * items)
+    for i in prange(pieces):
+        moments_of(k, i * items // pieces, (i + 1) * items // pieces, x, B, center, parts)
+    finish_sets(k, last, x, stats, B, eps, parts)
+    if not write:
+        return
+    for i in prange(pieces):
+        write_blocks(
+            i * blocks // pieces,
+            (i + 1) * blocks // pieces,
+            k,
+            last,
+            x,
+            y,
+            weight,
+            bias,
+            A,
+            B,
+            parts,
+            streaming,
+        )

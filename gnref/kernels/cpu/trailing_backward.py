@@ -22,6 +22,7 @@ from gnref.kernels.cpu.vectors import (
     fma,
     keep,
     load,
+    narrow,
     part_of,
     pointer,
     rounded,
@@ -32,7 +33,7 @@ from gnref.kernels.cpu.vectors import (
 )
 
 TILE = 8  # sets whose gradients of one weight are added at once
-BLOCK = 512  # columns
+BLOCK = 2048  # columns whose gradients stay in the nearest cache
 START = np.int64(0)  # a literal would be compiled for by itself
 
 
@@ -106,40 +107,62 @@ def add_to(sums, i, v, left):
         store_first(sums, i, v, left)
 
 
-@function
-def write_tile(dy, x, dx, weight, first, n, count, w, rows, dweight, dbias, out, streaming):
-    """dx of n columns of `count` sets, from the column `first` on, and their share of dweight and dbias.
+@inline
+def write_vectors(dy, x, dx, weight, i, end, w, hi, lo, rstd, slope, offset, dw, db, j, streaming):
+    """dx[i:end], which has weight[w:], and its share of dweight and dbias, added to dw[j:] and db[j:].
 
     dx = dy * weight * rstd + ((x - hi) - lo) * slope + offset
     """
-    start = int(rows[5]) + first
-    head = aligned(dx, start) - start if streaming else 0
-    j, left = 0, head if head > 0 else LANES
-    while j < n:
-        left = min(left, n - j)
-        dw = filled_like(x, 0.0)
-        db = dw
-        weights = take(weight, w + j, left)
+    shift = filled_like(x, offset)
+    while i < end:
+        n = end - i
+        g, d = take(dy, i, n), (take(x, i, n) - hi) - lo
+        put(dx, i, fma(g * take(weight, w, n), rstd, fma(d, slope, shift)), n, streaming)
+        put(dw, j, fma(g, d * rstd, take(dw, j, n)), n, False)
+        put(db, j, take(db, j, n) + g, n, False)
+        i += LANES
+        w += LANES
+        j += LANES
+
+
+@function
+def write_tile(dy, x, dx, weight, first, n, count, w, rows, near, dweight, dbias, out, streaming):
+    """dx of n columns of `count` sets, from the column `first` on, and their share of dweight and dbias.
+
+    Of eight sets that is added in the precision of x, in near, which stays in the nearest cache; then in
+    float64.
+    """
+    dw, db = near, part_of(near, BLOCK)
+    for j in range(0, n, BLOCK):
+        width = min(BLOCK, n - j)
+        for i in range(0, width, LANES):
+            store(dw, i, filled_like(x, 0.0))
+            store(db, i, filled_like(x, 0.0))
         for r in range(count):
             c = 6 * r
             i = int(rows[c + 5]) + first + j
-            g = take(dy, i, left)
-            d = (take(x, i, left) - rows[c]) - rows[c + 1]
-            v = fma(d, rows[c + 3], filled_like(x, rows[c + 4]))
-            put(dx, i, fma(g * weights, rows[c + 2], v), left, streaming)
-            dw = fma(g, d * rows[c + 2], dw)
-            db = db + g
-        add_to(dweight, out + j, widen(dw), left)
-        add_to(dbias, out + j, widen(db), left)
-        j += left
-        left = LANES
+            end = i + width
+            start = min(aligned(dx, i), end) if streaming else i
+            hi, lo, rstd, slope, offset = rows[c], rows[c + 1], rows[c + 2], rows[c + 3], rows[c + 4]
+            write_vectors(
+                dy, x, dx, weight, i, start, w + j, hi, lo, rstd, slope, offset, dw, db, START, False
+            )
+            k = start - i
+            write_vectors(
+                dy, x, dx, weight, start, end, w + j + k, hi, lo, rstd, slope, offset, dw, db, k, streaming
+            )
+        for i in range(0, width, LANES):
+            add_to(dweight, out + j + i, widen(load(dw, i)), width - i)
+            add_to(dbias, out + j + i, widen(load(db, i)), width - i)
 
 
 @function
 def backward_part(o, last, dy, x, dx, weight, mean, rstd, dweight, dbias, out, odd, A, B, center, streaming):
     """Examples o to last, eight at a time; their dweight and dbias are added at out."""
+    sums = np.empty(2 * BLOCK + LANES, weight.dtype)
     dy, x, dx, weight = pointer(dy), pointer(x), pointer(dx), pointer(weight)
     dweight, dbias = pointer(dweight), pointer(dbias)
+    near = part_of(pointer(sums), aligned(pointer(sums), START))
     scratch = np.empty(6 * TILE)
     rows = pointer(scratch)
     streaming = streaming and B % LANES == 0
@@ -154,21 +177,25 @@ def backward_part(o, last, dy, x, dx, weight, mean, rstd, dweight, dbias, out, o
                 hi = rounded(x, mean[k]) if center else 0.0
                 g, e, f = set_sums(dy, x, weight, k * B, a * B, B, hi, rstd[k])
                 sets += finish_set(k, g, e, f, B, x, mean, rstd, center, rows, sets, odd)
-            write_tile(dy, x, dx, weight, 0, B, sets, a * B, rows, dweight, dbias, out + a * B, streaming)
+            write_tile(
+                dy, x, dx, weight, START, B, sets, a * B, rows, near, dweight, dbias, out + a * B, streaming
+            )
         o += count
     keep(scratch)
+    keep(sums)
 
 
 @function
-def sums_of(t, last, dy, x, weight, mean, rstd, A, B, center, parts):
-    """The sums of items t to last: an item is one chunk of one set."""
+def sums_of(t, last, dy, x, weight, mean, rstd, O, A, B, center, parts):
+    """The sums of items t to last: an item is one chunk of one set, and one chunk of all sets comes first."""
     dy, x, weight, parts = pointer(dy), pointer(x), pointer(weight), pointer(parts)
-    chunks = (B + CHUNK - 1) // CHUNK
+    sets, chunks = O * A, (B + CHUNK - 1) // CHUNK
     while t < last:
-        k, j = t // chunks, t % chunks * CHUNK
+        k, c = t % sets, t // sets
+        j, out = c * CHUNK, 3 * (k * chunks + c)
         hi = rounded(x, mean[k]) if center else 0.0
         n = min(CHUNK, B - j)
-        parts[3 * t], parts[3 * t + 1], parts[3 * t + 2] = set_sums(
+        parts[out], parts[out + 1], parts[out + 2] = set_sums(
             dy, x, weight, k * B + j, k % A * B + j, n, hi, rstd[k]
         )
         t += 1
@@ -191,8 +218,9 @@ def finish_sets(O, A, B, x, mean, rstd, center, parts, rows, counts, odd):
 @function
 def write_blocks(t, last, dy, x, dx, weight, rows, counts, dweight, dbias, O, A, B, streaming):
     """Blocks t to last of columns, down all sets."""
+    sums, scratch = np.empty(2 * BLOCK, weight.dtype), np.empty(2 * BLOCK)
     dy, x, dx, weight, rows = pointer(dy), pointer(x), pointer(dx), pointer(weight), pointer(rows)
-    scratch = np.empty(2 * BLOCK)
+    dweight, dbias, near = pointer(dweight), pointer(dbias), pointer(sums)
     dw, db = pointer(scratch), part_of(pointer(scratch), BLOCK)
     streaming = streaming and B % LANES == 0
     blocks = (B + BLOCK - 1) // BLOCK
@@ -203,11 +231,13 @@ def write_blocks(t, last, dy, x, dx, weight, rows, counts, dweight, dbias, O, A,
         for r in range(0, counts[a], TILE):
             count = min(TILE, counts[a] - r)
             tile = part_of(rows, 6 * (a * O + r))
-            write_tile(dy, x, dx, weight, j, n, count, a * B + j, tile, dw, db, 0, streaming)
-        for i in range(n):
-            dweight[a * B + j + i], dbias[a * B + j + i] = dw[i], db[i]
+            write_tile(dy, x, dx, weight, j, n, count, a * B + j, tile, near, dw, db, START, streaming)
+        for i in range(0, n, LANES):
+            put(dweight, a * B + j + i, narrow(dweight, load(dw, i)), n - i, False)
+            put(dbias, a * B + j + i, narrow(dbias, load(db, i)), n - i, False)
         t += 1
     keep(scratch)
+    keep(sums)
 
 
 @function
@@ -231,7 +261,7 @@ def backward_few(
     """All sums first, then all columns; first to last is one item, which cannot be divided."""
     n, blocks = O * A * ((B + CHUNK - 1) // CHUNK), A * ((B + BLOCK - 1) // BLOCK)
     parts, rows, counts = np.empty(3 * n), np.empty(6 * O * A), np.empty(A, np.int64)
-    sums_of(START, n, dy, x, weight, mean, rstd, A, B, center, parts)
+    sums_of(START, n, dy, x, weight, mean, rstd, O, A, B, center, parts)
     finish_sets(O, A, B, x, mean, rstd, center, parts, rows, counts, odd)
     write_blocks(START, blocks, dy, x, dx, weight, rows, counts, dweight, dbias, O, A, B, streaming)
 
@@ -243,7 +273,7 @@ def backward_blocks(
     n, blocks = O * A * ((B + CHUNK - 1) // CHUNK), A * ((B + BLOCK - 1) // BLOCK)
     parts, rows, counts = np.empty(3 * n), np.empty(6 * O * A), np.empty(A, np.int64)
     for i in prange(pieces):
-        sums_of(i * n // pieces, (i + 1) * n // pieces, dy, x, weight, mean, rstd, A, B, center, parts)
+        sums_of(i * n // pieces, (i + 1) * n // pieces, dy, x, weight, mean, rstd, O, A, B, center, parts)
     finish_sets(O, A, B, x, mean, rstd, center, parts, rows, counts, odd)
     for i in prange(pieces):
         write_blocks(
