@@ -132,7 +132,12 @@ def forward(
     p = plan(norm, x, backend, axes)
     y, mean, var, rstd = run_forward(p, x, weight, bias, eps, out)
     v = p.view
-    mean, var, rstd = (unfold_stat(v, stat) for stat in (mean, var, rstd))
+    if p.straight:
+        shape = v.stats.shape
+        mean = None if mean is None else mean.reshape(shape)
+        var, rstd = var.reshape(shape), rstd.reshape(shape)
+    else:
+        mean, var, rstd = (unfold_stat(v, stat) for stat in (mean, var, rstd))
     return y, Saved(norm, x, weight, bias, float(eps), mean, var, rstd, v, p.backend, p.straight)
 
 
@@ -231,8 +236,8 @@ def backward(
         dx, dweight, dbias = run_backward(dy, saved, needs, out)
     return (
         dx if "x" in needs else None,
-        finish_param(v, dweight, weight) if "weight" in needs else None,
-        finish_param(v, dbias, bias) if "bias" in needs else None,
+        finish_param(saved, dweight, weight) if "weight" in needs else None,
+        finish_param(saved, dbias, bias) if "bias" in needs else None,
     )
 
 
@@ -298,15 +303,16 @@ def finish(v: View, a5: Array, x: Array, out: Array | None, out5: Array | None) 
     return out
 
 
-def finish_param(v: View, dparam: Array, param: Array | None) -> Array | None:
+def finish_param(saved: Saved, dparam: Array, param: Array | None) -> Array | None:
     """Bring dweight or dbias into the shape and dtype of its parameter; None if there is none."""
     if param is None:
         return None
-    if type(param) is np.ndarray and v.params.in_order and param.dtype.itemsize > 2:
-        return dparam.reshape(param.shape).astype(param.dtype, copy=False)
+    if saved.straight and param.dtype.itemsize > 2:
+        dparam = dparam.reshape(param.shape)
+        return dparam if dparam.dtype is param.dtype else dparam.astype(param.dtype, copy=False)
     xp = namespace(param)
     with quiet():  # a sum may be more than 16 bits hold
-        return xp.astype(v.params.unfold(xp, dparam), param.dtype)
+        return xp.astype(saved.view.params.unfold(xp, dparam), param.dtype)
 
 
 def is_usual(param: Array | None, v: View, x: Array) -> bool:

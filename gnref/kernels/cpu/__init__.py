@@ -23,11 +23,12 @@ from gnref.kernels.cpu import (
     copies,
     rows,
     rows_backward,
+    small,
     trailing,
     trailing_backward,
 )
 from gnref.kernels.cpu.cache import kernel
-from gnref.kernels.cpu.launch import pair, threading_layer
+from gnref.kernels.cpu.launch import SMALL, pair, threading_layer
 from gnref.kernels.cpu.sums import CHUNK, CONSTANT, GIVEN_SUMS, OWN_SUMS
 from gnref.kernels.cpu.vectors import LANES
 
@@ -58,6 +59,8 @@ COLUMNS_BACKWARD = pair(columns_backward.backward_examples, columns_backward.bac
 TRAILING_FORWARD = pair(trailing.forward_sets, trailing.forward)
 TRAILING_BACKWARD = pair(trailing_backward.backward_parts, trailing_backward.backward)
 TRAILING_BACKWARD_FEW = pair(trailing_backward.backward_few, trailing_backward.backward_blocks)
+SMALL_FORWARD = [kernel(f) for f in (small.forward_rows, small.forward_columns, small.forward_trailing)]
+SMALL_BACKWARD = [kernel(f) for f in (small.backward_rows, small.backward_columns, small.backward_trailing)]
 COPY = pair(copies.copy_part, copies.copy)
 CAREFUL_FORWARD = kernel(careful.forward)
 CAREFUL_APPLY = kernel(careful.apply)
@@ -70,6 +73,10 @@ def forward(
     x5: Array, weight: Array | None, bias: Array | None, eps: float, center: bool, out: Array | None = None
 ) -> tuple[Array, Array | None, Array, Array]:
     """Normalize every set."""
+    if out is None and x5.size < SMALL and are_usual(x5, weight, bias):
+        y5, stats = np.empty(x5.shape, x5.dtype), np.empty((4, x5.shape[0], x5.shape[2]))
+        if not SMALL_FORWARD[regime(x5)](x5, y5, weight, bias, stats, eps, center):
+            return y5, stats[0] if center else None, stats[1], stats[2]
     y5, y = room(x5, out)
     stats = statistics(x5, weight, bias, eps, center, y)
     return as_given(y5, x5), stats[0] if center else None, stats[1], stats[2]
@@ -143,6 +150,13 @@ def backward(
     out: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """Differentiate `forward`."""
+    if out is None and x5.size < SMALL and are_usual(x5, dy5, weight) and (mean is not None or not center):
+        _, P, A, B, S = x5.shape
+        if P * B * S > 1 and are_statistics(rstd, mean):
+            dx5, dparams = np.empty(x5.shape, x5.dtype), np.empty((2, A, B), x5.dtype)
+            statistics = rstd if mean is None else mean, rstd
+            if not SMALL_BACKWARD[regime(x5)](dy5, x5, dx5, *statistics, weight, dparams, center):
+                return dx5, dparams[0], dparams[1]
     dx5, dx = room(x5, out)
     if x5.size == 0 or x5.shape[1] > 1 or x5.shape[4] > 1:
         dparams = gradients(dy5, x5, mean, rstd, weight, center, OWN_SUMS, dx5)
@@ -243,8 +257,8 @@ def set_gradients(
     x, dy, w = flat(x5), flat(dy5), parameter(weight, x5, 1.0)
     mean, rstd = own(mean, rstd)
     dweight, dbias = pair_of(sets * B, np.float64)
-    odd = np.empty(sets + 1, np.bool_)
-    odd[-1] = False
+    odd = np.empty(sets + 1, np.uint8)
+    odd[-1] = 0
     write, streaming = dx is not None, x.nbytes >= STREAM
     if dx is None:
         dx = x
@@ -270,8 +284,8 @@ def trailing_gradients(
     """dx, and dweight and dbias as (2, A, B), where no two elements of a set share a weight."""
     O, _, A, B, _ = x5.shape
     x, parts = flat(x5), parts_of(O, B)
-    odd = np.empty(O * A + 1, np.bool_)
-    odd[-1] = False
+    odd = np.empty(O * A + 1, np.uint8)
+    odd[-1] = 0
     w, streaming = parameter(weight, x5, 1.0), x.nbytes >= STREAM
     dweight, dbias = pair_of(parts * A * B, np.float64 if parts > 1 else w.dtype)
     arrays = flat(dy5), x, dx, w, *own(mean, rstd), dweight, dbias, odd
@@ -292,6 +306,25 @@ def parts_of(O: int, B: int) -> int:
     return parts
 
 
+def regime(x5: Array) -> int:
+    """How the sets lie in memory: 0 in rows, 1 in columns, 2 with a weight for each element."""
+    _, P, _, _, S = x5.shape
+    return 0 if S > 1 else 1 if P > 1 else 2
+
+
+def are_usual(x5: Array, *others: Array | None) -> bool:
+    """Whether arrays are what the kernels for small problems are compiled for."""
+    dtype = x5.dtype
+    if not ((dtype is SINGLE or dtype is DOUBLE) and x5.flags.carray and x5.size):
+        return False
+    return all(a is not None and a.dtype is dtype and a.flags.carray for a in others)
+
+
+def are_statistics(rstd: Array, mean: Array | None) -> bool:
+    """Whether statistics are what the kernels for small problems are compiled for."""
+    return all(a is None or (a.dtype is DOUBLE and a.flags.carray) for a in (rstd, mean))
+
+
 # From arrays of any kind to flat ones of a kind that the kernels are compiled for, and back.
 
 BITS = {"float16": np.dtype(np.uint16), "bfloat16": np.dtype(np.int16)}
@@ -305,7 +338,7 @@ def flat(a5: Array) -> Array:
     """
     dtype, flags = a5.dtype, a5.flags
     if (dtype is SINGLE or dtype is DOUBLE) and flags.carray:
-        return a5.reshape(-1)  # nearly always
+        return a5.ravel()  # nearly always; it is a view
     if not (flags.c_contiguous and flags.aligned and dtype.isnative):
         a5 = np.require(a5, a5.dtype.newbyteorder("="), ["C", "A"])
     a = a5.reshape(-1)
@@ -336,14 +369,14 @@ def room(x5: Array, out: Array | None) -> tuple[Array, Array]:
     if dtype is SINGLE or dtype is DOUBLE:
         y = np.empty(x5.size, dtype) if x5.nbytes < STREAM else aligned_empty(x5.size, dtype)
         return y.reshape(x5.shape), y
-    out = np.empty(x5.shape, dtype.newbyteorder("="))
+    out = aligned_empty(x5.size, dtype.newbyteorder("=")).reshape(x5.shape)
     return out, flat(out)
 
 
 def aligned_empty(n: int, dtype: np.dtype[Any]) -> Array:
     """An array that begins where a vector may be written past the caches: NumPy's own begin in mid-line."""
-    a = np.empty(n + LANES, dtype)
-    start = -(a.__array_interface__["data"][0] // dtype.itemsize) % LANES
+    a = np.empty(n + 2 * LANES, dtype)
+    start = -(a.__array_interface__["data"][0] // dtype.itemsize) % (2 * LANES)
     return a[start : start + n]
 
 

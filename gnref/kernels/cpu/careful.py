@@ -139,7 +139,9 @@ def backward_set(
         via_var += weight[k % A * B + b] * e
     if not write:
         return
-    via_mean, via_var = means_of_gradient(k, via_mean, via_var, P * n, center, sums, mode)
+    via_mean, via_var = means_of_gradient(
+        k, (len(sums) - 1) // 2, via_mean, via_var, P * n, center, sums, mode
+    )
     for p in range(P):
         for b in range(B):
             w = float(weight[k % A * B + b])

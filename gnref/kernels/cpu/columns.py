@@ -264,7 +264,7 @@ def finish_example(o, weight, bias, stats, P, A, B, eps, x, parts, factors):
             )  # fmt: skip
         hi, lo, M2 = merge(m, B)
         k = o * A + a
-        r = note(stats, k, pointer(x), hi + lo, M2 / (P * B), eps)
+        r = note(pointer(stats), len(stats) // 3, k, pointer(x), hi + lo, M2 / (P * B), eps)
         near = rounded(pointer(x), hi)
         for b in range(B):
             j = a * B + b
@@ -311,11 +311,12 @@ def write_head(x, start, rows, W, target):
                 put(y, i + j, v, W - j)
             i += W
         return end, end, START
-    if streaming:
-        j = aligned(y, i) - i
-        if j > 0:  # the only stores, with those at the end, that wait for memory to be read
-            store_first(y, i, normalized(load_first(x, i, j), factors, wrapped(W), START), j)
-    return i + j, end, j
+    head = min(aligned(y, i), end) if streaming else i
+    while i < head:  # the only stores, with those at the end, that wait for memory to be read
+        n = min(head - i, LANES)
+        put(y, i, normalized(take(x, i, n), factors, wrapped(W), j), n)
+        i, j = i + n, (j + n) % W
+    return i, end, j
 
 
 @inline
@@ -324,13 +325,16 @@ def write_on(x, W, place, target):
     i, end, j = place
     y, factors, streaming = target
     if i + TILE * LANES <= end:
-        for _ in range(TILE):
+        for _ in range(TILE // 2):
+            k = next_column(j, W)
             v = normalized(load(x, i), factors, wrapped(W), j)
+            v2 = normalized(load(x, i + LANES), factors, wrapped(W), k)
             if streaming:
-                stream(y, i, v)
+                stream(y, i, v, v2)
             else:
                 store(y, i, v)
-            i, j = i + LANES, next_column(j, W)
+                store(y, i + LANES, v2)
+            i, j = i + 2 * LANES, next_column(k, W)
     return i, end, j
 
 

@@ -42,7 +42,6 @@ from gnref.kernels.cpu.vectors import (
     prefetch,
     rounded,
     store,
-    store_first,
     stream,
 )
 
@@ -198,8 +197,10 @@ def finish_example(
             via_mean += weight[j] * g
             via_var += weight[j] * e
             size += abs(g) + abs(e) if mode != CONSTANT else 0.0
-        note_odd(odd, k, pointer(x), mu, rstd[k], size)
-        via_mean, via_var = means_of_gradient(k, via_mean, via_var, m, center, sums, mode)
+        note_odd(pointer(odd), len(odd) - 1, k, pointer(x), mu, rstd[k], size)
+        via_mean, via_var = means_of_gradient(
+            k, len(odd) - 1, via_mean, via_var, m, center, pointer(sums), mode
+        )
         slope, offset = -rstd[k] * rstd[k] * via_var, -rstd[k] * via_mean
         for b in range(B):
             j = a * B + b
@@ -230,12 +231,12 @@ def write_head(dy, x, start, rows, W, target):
                 put(dx, i + j, v, W - j)
             i += W
         return end, end, START
-    if streaming:
-        j = aligned(dx, i) - i
-        if j > 0:
-            v = gradient(load_first(dy, i, j), load_first(x, i, j), factors, wrapped(W), START)
-            store_first(dx, i, v, j)
-    return i + j, end, j
+    head = min(aligned(dx, i), end) if streaming else i
+    while i < head:
+        n = min(head - i, LANES)
+        put(dx, i, gradient(take(dy, i, n), take(x, i, n), factors, wrapped(W), j), n)
+        i, j = i + n, (j + n) % W
+    return i, end, j
 
 
 @inline
@@ -244,13 +245,16 @@ def write_on(dy, x, W, place, target):
     i, end, j = place
     dx, factors, streaming = target
     if i + TILE * LANES <= end:
-        for _ in range(TILE):
+        for _ in range(TILE // 2):
+            k = next_column(j, W)
             v = gradient(load(dy, i), load(x, i), factors, wrapped(W), j)
+            v2 = gradient(load(dy, i + LANES), load(x, i + LANES), factors, wrapped(W), k)
             if streaming:
-                stream(dx, i, v)
+                stream(dx, i, v, v2)
             else:
                 store(dx, i, v)
-            i, j = i + LANES, next_column(j, W)
+                store(dx, i + LANES, v2)
+            i, j = i + 2 * LANES, next_column(k, W)
     return i, end, j
 
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from numba import prange
 
-from gnref.kernels.cpu.options import function
-from gnref.kernels.cpu.vectors import LANES, aligned, load, load_first, pointer, store_first, stream
+from gnref.kernels.cpu.options import function, inline
+from gnref.kernels.cpu.vectors import LANES, aligned, load, load_first, pointer, store, store_first, stream
+
+
+@inline
+def copy_short(i, last, source, target):
+    """Copy the elements i to last in the usual way."""
+    while i + LANES <= last:
+        store(target, i, load(source, i))
+        i += LANES
+    if i < last:
+        store_first(target, i, load_first(source, i, last - i), last - i)
 
 
 @function
 def copy_part(first, last, source, target):
     """Copy the elements first to last."""
     source, target = pointer(source), pointer(target)
-    i = first
-    start = min(aligned(target, i), last)
-    if start > i:
-        store_first(target, i, load_first(source, i, start - i), start - i)
-        i = start
-    while i + LANES <= last:
-        stream(target, i, load(source, i))
-        i += LANES
-    if i < last:
-        store_first(target, i, load_first(source, i, last - i), last - i)
+    start = min(aligned(target, first), last)
+    copy_short(first, start, source, target)
+    while start + 2 * LANES <= last:
+        stream(target, start, load(source, start), load(source, start + LANES))
+        start += 2 * LANES
+    copy_short(start, last, source, target)
 
 
 def copy(pieces, first, last, source, target):

@@ -39,7 +39,7 @@ from gnref.kernels.cpu.vectors import (
     stream,
 )
 
-SHORT = 1024  # elements of a set that is summed and written at once
+SHORT, NEAR = 1024, 4096  # elements of a set that is summed and written at once: in memory, in a cache
 LONG = 16 * LANES  # rows from here on are worth aligning
 NONE, START, ONE = np.int64(-1), np.int64(0), np.int64(1)  # a literal would be compiled for by itself
 
@@ -55,12 +55,14 @@ def normalize(v, hi, lo, scale, shift):
 @inline
 def write_block(x, y, i, hi, lo, scale, shift, streaming):
     """Eight vectors."""
-    for k in range(i, i + GROUP, LANES):
+    for k in range(i, i + GROUP, 2 * LANES):
         v = normalize(load(x, k), hi, lo, scale, shift)
+        v2 = normalize(load(x, k + LANES), hi, lo, scale, shift)
         if streaming:
-            stream(y, k, v)
+            stream(y, k, v, v2)
         else:
             store(y, k, v)
+            store(y, k + LANES, v2)
 
 
 @inline
@@ -69,8 +71,7 @@ def write_row(x, y, i, end, hi, lo, scale, shift, streaming, at, stop, guess, su
     if end - i >= LONG:
         start = aligned(y, i)
         if start > i:
-            v = normalize(load_first(x, i, start - i), hi, lo, scale, shift)
-            store_first(y, i, v, start - i)
+            write_short(x, y, i, start, hi, lo, scale, shift)
             i = start
     else:
         streaming = False
@@ -125,6 +126,7 @@ def step(x, y, weight, bias, here, there, rows, stride, j, width, S, ab, mean, r
 def forward_small(first, last, x, y, weight, bias, stats, A, B, S, eps, center, write):
     """Sets of one short row: several are in flight at once in any core, and need no help."""
     x, y, weight, bias = pointer(x), pointer(y), pointer(weight), pointer(bias)
+    sets, stats = len(stats) // 3, pointer(stats)
     n = B * S
     a = first % A
     for k in range(first, last):
@@ -132,7 +134,7 @@ def forward_small(first, last, x, y, weight, bias, stats, A, B, S, eps, center, 
         guess = number(x, i) if center else 0.0
         sums = add_row(x, i, i + n, guess, nothing())
         _, mu, rest, M2 = moments(x, i, n, ONE, n, guess, sums, center)
-        rstd = note(stats, k, x, mu + rest, M2 / n, eps)
+        rstd = note(stats, sets, k, x, mu + rest, M2 / n, eps)
         hi = rounded(x, mu)
         for b in range(a * B, a * B + B if write else 0):
             write_short(x, y, i, i + S, hi, (mu - hi) + rest, rstd * weight[b], bias[b])
@@ -154,7 +156,7 @@ def write_short(x, y, i, end, hi, lo, scale, shift):
 def forward_sets(first, last, x, y, weight, bias, stats, P, A, B, S, eps, center, write, streaming):
     """Whole sets, one after the other: while one is written the next one is summed."""
     n = B * S
-    if P == 1 and n <= SHORT:
+    if P == 1 and n <= (SHORT if streaming else NEAR):
         forward_small(first, last, x, y, weight, bias, stats, A, B, S, eps, center, write)
         return
     chunks = chunks_of(P, n)
@@ -188,7 +190,7 @@ def forward_sets(first, last, x, y, weight, bias, stats, P, A, B, S, eps, center
         )
         if k < last:
             hi, lo, M2 = merge(pointer(parts), chunks)
-            r = note(stats, k, pointer(x), hi + lo, M2 / (P * n), eps)
+            r = note(pointer(stats), len(stats) // 3, k, pointer(x), hi + lo, M2 / (P * n), eps)
             here, ab = there if write else NONE, a * B
             a += 1
             there += n
@@ -242,7 +244,7 @@ def forward(pieces, first, last, x, y, weight, bias, stats, P, A, B, S, eps, cen
             )  # fmt: skip
         if k < last:
             hi, lo, M2 = merge(pointer(parts), chunks)
-            r = note(stats, k, pointer(x), hi + lo, M2 / (P * n), eps)
+            r = note(pointer(stats), len(stats) // 3, k, pointer(x), hi + lo, M2 / (P * n), eps)
             here, ab = there if write else NONE, k % A * B
 
 

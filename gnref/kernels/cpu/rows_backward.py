@@ -44,7 +44,7 @@ from gnref.kernels.cpu.vectors import (
     total,
 )
 
-SHORT = 1024  # elements of a set that is summed and written at once
+SHORT, NEAR = 1024, 4096  # elements of a set that is summed and written at once: in memory, in a cache
 LONG = 16 * LANES  # rows from here on are worth aligning
 NONE, START, ONE = np.int64(-1), np.int64(0), np.int64(1)  # a literal would be compiled for by itself
 OWN = 1 << 19  # bytes of x: sets up to here are kept by one core in its own cache
@@ -124,22 +124,20 @@ def write_row(dy, x, dx, i, end, hi, lo, scale, slope, offset, streaming, at, st
     if end - i >= LONG:
         start = aligned(dx, i)
         if start > i:
-            n = start - i
-            v = gradient(
-                load_first(dy, i, n), load_first(x, i, n), hi, lo, scale, slope, filled_like(x, offset)
-            )
-            store_first(dx, i, v, n)
+            write_short(dy, x, dx, i, start, hi, lo, scale, slope, offset)
             i = start
     else:
         streaming = False
     shift = filled_like(x, offset)
     while i + GROUP <= end:
-        for k in range(i, i + GROUP, LANES):
+        for k in range(i, i + GROUP, 2 * LANES):
             v = gradient(load(dy, k), load(x, k), hi, lo, scale, slope, shift)
+            v2 = gradient(load(dy, k + LANES), load(x, k + LANES), hi, lo, scale, slope, shift)
             if streaming:
-                stream(dx, k, v)
+                stream(dx, k, v, v2)
             else:
                 store(dx, k, v)
+                store(dx, k + LANES, v2)
         i += GROUP
         if at + GROUP <= stop:
             for line in range(0, GROUP, LANES):
@@ -184,8 +182,12 @@ def step(
 
 
 @inline
-def finish_set(k, parts, chunks, B, m, weight, ab, x, mean, rstd, center, sums, mode, dweight, dbias, odd):
-    """Add the chunks of set k: its dweight and dbias, the rest of its mean, and the two factors of its dx."""
+def finish_set(k, parts, chunks, B, m, weight, ab, x, mean, rstd, center, sums, mode, results):
+    """Add the chunks of set k: its dweight and dbias, the rest of its mean, and the two factors of its dx.
+
+    results is dweight, dbias, odd and the number of sets that they are of.
+    """
+    dweight, dbias, odd, sets = results
     r = rounded(x, rstd)
     hi = rounded(x, mean)
     lo = mean - hi
@@ -205,8 +207,8 @@ def finish_set(k, parts, chunks, B, m, weight, ab, x, mean, rstd, center, sums, 
         via_mean += weight[ab + b] * g
         via_var += weight[ab + b] * e
         size += abs(g) + abs(e) if mode != CONSTANT else 0.0
-    note_odd(odd, k, x, mean, rstd, size)
-    via_mean, via_var = means_of_gradient(k, via_mean, via_var, m, center, sums, mode)
+    note_odd(odd, sets, k, x, mean, rstd, size)
+    via_mean, via_var = means_of_gradient(k, sets, via_mean, via_var, m, center, sums, mode)
     return hi, lo, -rstd * rstd * via_var, -rstd * via_mean
 
 
@@ -241,7 +243,9 @@ def backward_small(
     first, last, dy, x, dx, weight, mean, rstd, dweight, dbias, odd, A, B, S, center, sums, mode, write
 ):
     """Sets of one short row: several are in flight at once in any core, and need no help."""
+    results = pointer(dweight), pointer(dbias), pointer(odd), len(odd) - 1
     dy, x, dx, weight = pointer(dy), pointer(x), pointer(dx), pointer(weight)
+    mean, rstd, sums = pointer(mean), pointer(rstd), pointer(sums)
     n = B * S
     scratch = np.empty(2 * B + 1)
     parts = pointer(scratch)
@@ -257,7 +261,7 @@ def backward_small(
             f = f + (s[4] + s[5])
         parts[2 * B] = total(f)
         hi, lo, slope, offset = finish_set(
-            k, parts, ONE, B, n, weight, a * B, x, mu, r, center, sums, mode, dweight, dbias, odd
+            k, parts, ONE, B, n, weight, a * B, x, mu, r, center, sums, mode, results
         )
         for b in range(B if write else 0):
             i = k * n + b * S
@@ -286,7 +290,7 @@ def backward_sets(
 ):  # fmt: skip
     """Whole sets, one after the other: while one is written the next one is summed."""
     n = B * S
-    if P == 1 and n <= SHORT:
+    if P == 1 and n <= (SHORT if streaming else NEAR):
         backward_small(
             first,
             last,
@@ -309,6 +313,7 @@ def backward_sets(
         )
         return
     chunks = chunks_of(P, n)
+    results = pointer(dweight), pointer(dbias), pointer(odd), len(odd) - 1
     parts = np.empty(chunks * (2 * B + 1))
     here, ab, hi, lo, r, slope, offset = NONE, START, 0.0, 0.0, 0.0, 0.0, 0.0
     there = begin(first, P, A, n)
@@ -327,9 +332,8 @@ def backward_sets(
         if k < last:
             ab, r = a * B, rstd[k]
             hi, lo, slope, offset = finish_set(
-                k, pointer(parts), chunks, B, P * n, weight, ab, pointer(x),
-                mean[k] if center else 0.0, r, center,
-                sums, mode, dweight, dbias, odd,
+                k, pointer(parts), chunks, B, P * n, pointer(weight), ab, pointer(x),
+                mean[k] if center else 0.0, r, center, pointer(sums), mode, results,
             )  # fmt: skip
             here = there if write else NONE
             a += 1
@@ -355,6 +359,7 @@ def backward(
                 write, streaming,
             )  # fmt: skip
         return
+    results = pointer(dweight), pointer(dbias), pointer(odd), len(odd) - 1
     parts = np.empty(chunks * (2 * B + 1))
     here, ab, hi, lo, r, slope, offset = NONE, START, 0.0, 0.0, 0.0, 0.0, 0.0
     for k in range(first, last + 1):
@@ -371,8 +376,7 @@ def backward(
         if k < last:
             ab, r = k % A * B, rstd[k]
             hi, lo, slope, offset = finish_set(
-                k, pointer(parts), chunks, B, P * n, weight, ab, pointer(x),
-                mean[k] if center else 0.0, r, center,
-                sums, mode, dweight, dbias, odd,
+                k, pointer(parts), chunks, B, P * n, pointer(weight), ab, pointer(x),
+                mean[k] if center else 0.0, r, center, pointer(sums), mode, results,
             )  # fmt: skip
             here = there if write else NONE

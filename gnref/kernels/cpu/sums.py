@@ -202,12 +202,11 @@ def is_ordinary(x, mean, var, eps):
 
 
 @inline
-def note(stats, k, x, mean, var, eps):
-    """Keep the statistics of set k, and return its rstd.
+def note(stats, sets, k, x, mean, var, eps):
+    """Keep the statistics of set k of all `sets`, and return its rstd.
 
-    stats is mean, var and rstd of every set, and a number that is not 0 if one of them is not ordinary.
+    stats points to mean, var and rstd of every set, and a number that is not 0 if one is not ordinary.
     """
-    sets = len(stats) // 3
     rstd = 1.0 / np.sqrt(var + eps)
     stats[k], stats[sets + k], stats[2 * sets + k] = mean, var, rstd
     if not is_ordinary(x, mean, var, eps):
@@ -228,26 +227,27 @@ def is_ordinary_gradient(x, mean, rstd, size):
 
 
 @inline
-def note_odd(odd, k, x, mean, rstd, size):
+def note_odd(odd, sets, k, x, mean, rstd, size):
     """Keep whether set k is left to `careful`, and in the last place whether any is."""
-    odd[k] = not is_ordinary_gradient(x, mean, rstd, size)
-    if odd[k]:
-        odd[len(odd) - 1] = True
-    return odd[k]
+    is_odd = not is_ordinary_gradient(x, mean, rstd, size)
+    odd[k] = np.uint8(is_odd)
+    if is_odd:
+        odd[sets] = np.uint8(1)
+    return is_odd
 
 
 OWN_SUMS, CONSTANT, GIVEN_SUMS = 0, 1, 2  # modes of a backward pass: where the two means of dx come from
 
 
 @inline
-def means_of_gradient(k, via_mean, via_var, m, center, sums, mode):
+def means_of_gradient(k, sets, via_mean, via_var, m, center, sums, mode):
     """The means of dxhat and dxhat * xhat over a set.
 
     Its own sums over m; none where the statistics are constants; or the sums over all shards of the set:
-    sums[2 * k], sums[2 * k + 1] and their count sums[-1].
+    sums[2 * k], sums[2 * k + 1] and, behind those of all sets, their count.
     """
     if mode == CONSTANT:
         return 0.0, 0.0
     if mode == GIVEN_SUMS:
-        via_mean, via_var, m = sums[2 * k], sums[2 * k + 1], sums[len(sums) - 1]
+        via_mean, via_var, m = sums[2 * k], sums[2 * k + 1], sums[2 * sets]
     return via_mean / m if center else 0.0, via_var / m

@@ -48,12 +48,10 @@ def take(x, i, n):
 
 
 @inline
-def put(y, i, v, n, streaming):
+def put(y, i, v, n):
     """Write the next numbers of a row, of which n are left."""
     if n < LANES:
         store_first(y, i, v, n)
-    elif streaming:
-        stream(y, i, v)
     else:
         store(y, i, v)
 
@@ -71,12 +69,17 @@ def chunk_moments(x, start, n, center):
 
 
 @inline
-def write_vectors(x, y, i, end, hi, lo, rstd, weight, bias, j, streaming):
+def normalized(x, i, n, hi, lo, rstd, weight, bias, j):
+    """The next numbers of a row, of which n are left, the first of which has weight[j]."""
+    v = ((take(x, i, n) - hi) - lo) * rstd
+    return fma(v, take(weight, j, n), take(bias, j, n))
+
+
+@inline
+def write_vectors(x, y, i, end, hi, lo, rstd, weight, bias, j):
     """y[i : end] = ((x - hi) - lo) * rstd * weight[j:] + bias[j:]."""
     while i < end:
-        n = end - i
-        v = ((take(x, i, n) - hi) - lo) * rstd
-        put(y, i, fma(v, take(weight, j, n), take(bias, j, n)), n, streaming)
+        put(y, i, normalized(x, i, end - i, hi, lo, rstd, weight, bias, j), end - i)
         i += LANES
         j += LANES
 
@@ -84,20 +87,31 @@ def write_vectors(x, y, i, end, hi, lo, rstd, weight, bias, j, streaming):
 @inline
 def write_set(x, y, i, n, hi, lo, rstd, weight, bias, j, streaming):
     """The n elements from i on, the first of which has weight[j]."""
-    start = min(aligned(y, i), i + n) if streaming else i
-    write_vectors(x, y, i, start, hi, lo, rstd, weight, bias, j, False)
-    write_vectors(x, y, start, i + n, hi, lo, rstd, weight, bias, j + start - i, streaming)
+    end = i + n
+    if streaming:
+        start = min(aligned(y, i), end)
+        write_vectors(x, y, i, start, hi, lo, rstd, weight, bias, j)
+        j += start - i
+        i = start
+        while i + 2 * LANES <= end:
+            v = normalized(x, i, LANES, hi, lo, rstd, weight, bias, j)
+            v2 = normalized(x, i + LANES, LANES, hi, lo, rstd, weight, bias, j + LANES)
+            stream(y, i, v, v2)
+            i += 2 * LANES
+            j += 2 * LANES
+    write_vectors(x, y, i, end, hi, lo, rstd, weight, bias, j)
 
 
 @function
 def forward_short(k, last, x, y, weight, bias, stats, A, B, eps, center, write, streaming):
     """Sets that are summed and written at once."""
     x, y, weight, bias = pointer(x), pointer(y), pointer(weight), pointer(bias)
+    sets, stats = len(stats) // 3, pointer(stats)
     streaming = streaming and B > SHORT
     a = k % A
     while k < last:
         _, mean, rest, M2 = chunk_moments(x, k * B, B, center)
-        rstd = note(stats, k, x, mean + rest, M2 / B, eps)
+        rstd = note(stats, sets, k, x, mean + rest, M2 / B, eps)
         hi = rounded(x, mean)
         if write:
             write_set(x, y, k * B, B, hi, (mean - hi) + rest, rstd, weight, bias, a * B, streaming)
@@ -126,7 +140,7 @@ def finish_sets(first, last, x, stats, B, eps, parts):
     for k in range(first, last):
         i = 4 * (k - first) * chunks
         mean, rest, M2 = merge(part_of(pointer(parts), i), chunks)
-        parts[i] = note(stats, k, pointer(x), mean + rest, M2 / B, eps)
+        parts[i] = note(pointer(stats), len(stats) // 3, k, pointer(x), mean + rest, M2 / B, eps)
         parts[i + 1], parts[i + 2] = mean, rest
 
 

@@ -28,6 +28,7 @@ from gnref.kernels.cpu.vectors import (
     rounded,
     store,
     store_first,
+    stream,
     total,
     widen,
 )
@@ -78,7 +79,7 @@ def set_sums(dy, x, weight, i, j, n, hi, rstd):
 
 
 @inline
-def finish_set(k, g, e, f, n, x, mean, rstd, center, rows, r, odd):
+def finish_set(k, g, e, f, n, x, mean, rstd, center, rows, r, odd, all_sets):
     """What the dx of set k is made with, into rows[6 * r :]: hi, lo, rstd, slope, offset, and its place.
 
     False for a set that is left to `careful`.
@@ -89,7 +90,7 @@ def finish_set(k, g, e, f, n, x, mean, rstd, center, rows, r, odd):
     if center and not is_single(x):
         lo = f / n
     e = (e - lo * near * g) * (rstd[k] / near)
-    is_odd = note_odd(odd, k, x, mu, rstd[k], abs(g) + abs(e))
+    is_odd = note_odd(odd, all_sets, k, x, mu, rstd[k], abs(g) + abs(e))
     rows[6 * r], rows[6 * r + 1], rows[6 * r + 2] = hi, lo, rstd[k]
     rows[6 * r + 3] = -rstd[k] * rstd[k] * e / n
     rows[6 * r + 4] = -rstd[k] * g / n if center else 0.0
@@ -108,21 +109,42 @@ def add_to(sums, i, v, left):
 
 
 @inline
-def write_vectors(dy, x, dx, weight, i, end, w, hi, lo, rstd, slope, offset, dw, db, j, streaming):
-    """dx[i:end], which has weight[w:], and its share of dweight and dbias, added to dw[j:] and db[j:].
+def gradient(dy, x, weight, i, w, n, row, dw, db, j):
+    """dx of the next numbers of a row, of which n are left; dweight and dbias are added at dw[j] and db[j].
 
     dx = dy * weight * rstd + ((x - hi) - lo) * slope + offset
     """
-    shift = filled_like(x, offset)
+    hi, lo, rstd, slope, offset = row
+    g, d = take(dy, i, n), (take(x, i, n) - hi) - lo
+    put(dw, j, fma(g, d * rstd, take(dw, j, n)), n)
+    put(db, j, take(db, j, n) + g, n)
+    return fma(g * take(weight, w, n), rstd, fma(d, slope, filled_like(x, offset)))
+
+
+@inline
+def write_vectors(dy, x, dx, weight, i, end, w, row, dw, db, j):
+    """dx[i:end], which has weight[w:]."""
     while i < end:
-        n = end - i
-        g, d = take(dy, i, n), (take(x, i, n) - hi) - lo
-        put(dx, i, fma(g * take(weight, w, n), rstd, fma(d, slope, shift)), n, streaming)
-        put(dw, j, fma(g, d * rstd, take(dw, j, n)), n, False)
-        put(db, j, take(db, j, n) + g, n, False)
+        put(dx, i, gradient(dy, x, weight, i, w, end - i, row, dw, db, j), end - i)
         i += LANES
         w += LANES
         j += LANES
+
+
+@inline
+def write_row(dy, x, dx, weight, i, end, w, row, dw, db, streaming):
+    """dx[i:end], which has weight[w:], and its share of dweight and dbias."""
+    j = START
+    if streaming:
+        start = min(aligned(dx, i), end)
+        write_vectors(dy, x, dx, weight, i, start, w, row, dw, db, j)
+        j = start - i
+        while i + j + 2 * LANES <= end:
+            v = gradient(dy, x, weight, i + j, w + j, LANES, row, dw, db, j)
+            k = j + LANES
+            stream(dx, i + j, v, gradient(dy, x, weight, i + k, w + k, LANES, row, dw, db, k))
+            j += 2 * LANES
+    write_vectors(dy, x, dx, weight, i + j, end, w + j, row, dw, db, j)
 
 
 @function
@@ -141,16 +163,8 @@ def write_tile(dy, x, dx, weight, first, n, count, w, rows, near, dweight, dbias
         for r in range(count):
             c = 6 * r
             i = int(rows[c + 5]) + first + j
-            end = i + width
-            start = min(aligned(dx, i), end) if streaming else i
-            hi, lo, rstd, slope, offset = rows[c], rows[c + 1], rows[c + 2], rows[c + 3], rows[c + 4]
-            write_vectors(
-                dy, x, dx, weight, i, start, w + j, hi, lo, rstd, slope, offset, dw, db, START, False
-            )
-            k = start - i
-            write_vectors(
-                dy, x, dx, weight, start, end, w + j + k, hi, lo, rstd, slope, offset, dw, db, k, streaming
-            )
+            row = rows[c], rows[c + 1], rows[c + 2], rows[c + 3], rows[c + 4]
+            write_row(dy, x, dx, weight, i, i + width, w + j, row, dw, db, streaming)
         for i in range(0, width, LANES):
             add_to(dweight, out + j + i, widen(load(dw, i)), width - i)
             add_to(dbias, out + j + i, widen(load(db, i)), width - i)
@@ -159,9 +173,10 @@ def write_tile(dy, x, dx, weight, first, n, count, w, rows, near, dweight, dbias
 @function
 def backward_part(o, last, dy, x, dx, weight, mean, rstd, dweight, dbias, out, odd, A, B, center, streaming):
     """Examples o to last, eight at a time; their dweight and dbias are added at out."""
-    sums = np.empty(2 * BLOCK + LANES, weight.dtype)
+    sums = np.empty(2 * (BLOCK + LANES), weight.dtype)
     dy, x, dx, weight = pointer(dy), pointer(x), pointer(dx), pointer(weight)
-    dweight, dbias = pointer(dweight), pointer(dbias)
+    dweight, dbias, mean, rstd = pointer(dweight), pointer(dbias), pointer(mean), pointer(rstd)
+    odd, all_sets = pointer(odd), len(odd) - 1
     near = part_of(pointer(sums), aligned(pointer(sums), START))
     scratch = np.empty(6 * TILE)
     rows = pointer(scratch)
@@ -176,7 +191,7 @@ def backward_part(o, last, dy, x, dx, weight, mean, rstd, dweight, dbias, out, o
             for k in range(o * A + a, (o + count) * A + a, A):
                 hi = rounded(x, mean[k]) if center else 0.0
                 g, e, f = set_sums(dy, x, weight, k * B, a * B, B, hi, rstd[k])
-                sets += finish_set(k, g, e, f, B, x, mean, rstd, center, rows, sets, odd)
+                sets += finish_set(k, g, e, f, B, x, mean, rstd, center, rows, sets, odd, all_sets)
             write_tile(
                 dy, x, dx, weight, START, B, sets, a * B, rows, near, dweight, dbias, out + a * B, streaming
             )
@@ -212,7 +227,9 @@ def finish_sets(O, A, B, x, mean, rstd, center, parts, rows, counts, odd):
             g, e, f = g + parts[3 * c], e + parts[3 * c + 1], f + parts[3 * c + 2]
         a = k % A
         r = a * O + counts[a]
-        counts[a] += finish_set(k, g, e, f, B, pointer(x), mean, rstd, center, pointer(rows), r, odd)
+        counts[a] += finish_set(
+            k, g, e, f, B, pointer(x), mean, rstd, center, pointer(rows), r, pointer(odd), O * A
+        )
 
 
 @function
@@ -233,8 +250,8 @@ def write_blocks(t, last, dy, x, dx, weight, rows, counts, dweight, dbias, O, A,
             tile = part_of(rows, 6 * (a * O + r))
             write_tile(dy, x, dx, weight, j, n, count, a * B + j, tile, near, dw, db, START, streaming)
         for i in range(0, n, LANES):
-            put(dweight, a * B + j + i, narrow(dweight, load(dw, i)), n - i, False)
-            put(dbias, a * B + j + i, narrow(dbias, load(db, i)), n - i, False)
+            put(dweight, a * B + j + i, narrow(dweight, load(dw, i)), n - i)
+            put(dbias, a * B + j + i, narrow(dbias, load(db, i)), n - i)
         t += 1
     keep(scratch)
     keep(sums)

@@ -90,10 +90,11 @@ def store(y: Array, i: int, value: Array) -> None:
     y[i : i + LANES] = encode(value, y.dtype)
 
 
-def stream(y: Array, i: int, value: Array) -> None:
-    """Write like `store`; y[i] must be `aligned`."""
+def stream(y: Array, i: int, value: Array, second: Array) -> None:
+    """Write thirty-two elements; y[i] must be `aligned`."""
     assert aligned(y, i) == i
     store(y, i, value)
+    store(y, i + LANES, second)
 
 
 def store_first(y: Array, i: int, value: Array, n: int) -> None:
@@ -116,8 +117,8 @@ def put_number(y: Array, i: int, value: float) -> None:
 
 
 def aligned(y: Array, i: int) -> int:
-    """The first j >= i at which y[j] starts a block of sixteen elements in memory."""
-    return i + -(int(y.ctypes.data) // int(y.itemsize) + i) % LANES
+    """The first j >= i at which y[j] starts a block of thirty-two elements in memory."""
+    return i + -(int(y.ctypes.data) // int(y.itemsize) + i) % (2 * LANES)
 
 
 def prefetch(x: Array, i: int) -> None:

@@ -198,20 +198,27 @@ def store(typingctx: Any, y: Any, i: Any, value: Any) -> Any:
 
 
 @intrinsic
-def stream(typingctx: Any, y: Any, i: Any, value: Any) -> Any:
-    """Write like `store` and past the caches, without reading the line first; y[i] must be `aligned`."""
+def stream(typingctx: Any, y: Any, i: Any, value: Any, second: Any) -> Any:
+    """Write thirty-two elements past the caches, without reading their lines first; y[i] must be `aligned`.
+
+    Two vectors, because two of 16 bits make a line: one that waited half full would be written twice.
+    """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         element = memory_type(sig.args[0])
-        pointer = address(builder, *args[:2])
-        pointer = builder.bitcast(pointer, vector_of(element).as_pointer())
-        written = builder.store(
-            encode(builder, args[2], element), pointer, align=LANES * element_bytes(element)
-        )
-        written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(BITS32, 1)]))
+        pointer = builder.bitcast(address(builder, *args[:2]), vector_of(element).as_pointer())
+        halves = [encode(builder, v, element) for v in args[2:]]
+        if element_bytes(element) == 2:
+            order = ir.Constant(ir.VectorType(INDEX, 2 * LANES), list(range(2 * LANES)))
+            halves = [builder.shuffle_vector(*halves, order)]
+            pointer = builder.bitcast(pointer, halves[0].type.as_pointer())
+        for k, value in enumerate(halves):
+            place = builder.gep(pointer, [INDEX(k)])
+            written = builder.store(value, place, align=LANES * max(element_bytes(element), 4))
+            written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(BITS32, 1)]))
         return context.get_dummy_value()
 
-    return types.void(y, types.intp, value), codegen
+    return types.void(y, types.intp, value, value), codegen
 
 
 @intrinsic
@@ -269,14 +276,15 @@ def put_number(typingctx: Any, y: Any, i: Any, value: Any) -> Any:
 
 @intrinsic
 def aligned(typingctx: Any, y: Any, i: Any) -> Any:
-    """The first j >= i at which y[j] starts a block of sixteen elements in memory."""
+    """The first j >= i at which y[j] starts a block of thirty-two elements in memory."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         size = element_bytes(memory_type(sig.args[0]))
         word = args[1].type
         place = builder.ptrtoint(address(builder, *args), word)
-        past = builder.and_(builder.udiv(place, word(size)), word(LANES - 1))  # elements past a boundary
-        return builder.add(args[1], builder.and_(builder.sub(word(LANES), past), word(LANES - 1)))
+        mask = word(2 * LANES - 1)
+        past = builder.and_(builder.udiv(place, word(size)), mask)  # elements past a boundary
+        return builder.add(args[1], builder.and_(builder.sub(word(2 * LANES), past), mask))
 
     return types.intp(y, types.intp), codegen
 

@@ -134,7 +134,7 @@ def store_some(x, y, n):
 def stream_aligned(x, y):
     x, y = pointer(x), pointer(y)
     i = aligned(y, 0)
-    stream(y, i, load(x, 3))
+    stream(y, i, load(x, 3), load(x, 3 + LANES))
     return i
 
 
@@ -174,12 +174,12 @@ def test_store_first_writes_that_many(name):
 
 
 def test_stream_writes_an_aligned_block(name):
-    x, y = on_memory(name), empty(2 * LANES, STORED[name])
+    x, y = on_memory(name), empty(4 * LANES, STORED[name])
     (got, i), (expected, j) = both(stream_aligned, x, y)
     start, at = GUARD + i, GUARD + j
-    assert np.array_equal(got[0][start : start + LANES], x[3 : 3 + LANES])
-    assert np.array_equal(expected[0][at : at + LANES], x[3 : 3 + LANES])
-    assert (np.delete(got[0], np.arange(start, start + LANES)) == 77).all()
+    assert np.array_equal(got[0][start : start + 2 * LANES], x[3 : 3 + 2 * LANES])
+    assert np.array_equal(expected[0][at : at + 2 * LANES], x[3 : 3 + 2 * LANES])
+    assert (np.delete(got[0], np.arange(start, start + 2 * LANES)) == 77).all()
 
 
 def test_aligned_is_the_next_block_of_memory(name):
@@ -188,8 +188,8 @@ def test_aligned_is_the_next_block_of_memory(name):
         for i in range(2 * LANES):
             assert_equal(first_aligned, x[shift:], i)
             j = compiled[first_aligned](x[shift:], i)
-            assert i <= j < i + LANES
-            assert (x[shift:].ctypes.data + j * x.itemsize) % (LANES * x.itemsize) == 0
+            assert i <= j < i + 2 * LANES
+            assert (x[shift:].ctypes.data + j * x.itemsize) % (2 * LANES * x.itemsize) == 0
 
 
 def test_pointers_are_arrays_without_a_length(name):
