@@ -12,7 +12,7 @@ TORCH =
 JAX =
 PEERS =
 ARGS =
-KERNEL_TESTS = tests/kernels/cpu/test_contract.py
+KERNEL_TESTS = tests/kernels/cpu/test_contract.py tests/kernels/cpu/test_small.py
 
 VENV = .venv
 BIN = $(VENV)/bin

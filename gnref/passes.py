@@ -85,8 +85,11 @@ PLAIN = (str, type(None))
 
 def plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any]) -> Plan:
     """What `make_plan` finds out, recalled for NumPy arrays that look like an earlier one."""
-    if type(x) is not np.ndarray or not all(map(is_plain, axes.values())) or type(backend) not in PLAIN:
+    if type(x) is not np.ndarray or type(backend) not in PLAIN:
         return make_plan(norm, x, backend, axes)
+    for value in axes.values():
+        if type(value) is not int and not is_plain(value):
+            return make_plan(norm, x, backend, axes)
     key = norm, x.shape, x.strides, x.dtype, backend, dispatch.FROM_ENVIRONMENT, *axes.values()
     found = PLANS.get(key)
     if found is None:
@@ -99,7 +102,7 @@ def plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any]) -> Plan
 
 def is_plain(value: Any) -> bool:
     """Whether an option may be recalled by its value: True and 1.0 equal 1, and are no number of groups."""
-    return type(value) is int or value is None or (type(value) is tuple and set(map(type, value)) == {int})
+    return value is None or type(value) is int or (type(value) is tuple and set(map(type, value)) == {int})
 
 
 def make_plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any]) -> Plan:

@@ -150,13 +150,10 @@ def backward(
     out: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """Differentiate `forward`."""
-    if out is None and x5.size < SMALL and are_usual(x5, dy5, weight) and (mean is not None or not center):
-        _, P, A, B, S = x5.shape
-        if P * B * S > 1 and are_statistics(rstd, mean):
-            dx5, dparams = np.empty(x5.shape, x5.dtype), np.empty((2, A, B), x5.dtype)
-            statistics = rstd if mean is None else mean, rstd
-            if not SMALL_BACKWARD[regime(x5)](dy5, x5, dx5, *statistics, weight, dparams, center):
-                return dx5, dparams[0], dparams[1]
+    if out is None and x5.size < SMALL and are_usual(x5, dy5, weight) and are_statistics(rstd, mean, center):
+        small = small_gradients(dy5, x5, rstd if mean is None else mean, rstd, weight, center)
+        if small is not None:
+            return small
     dx5, dx = room(x5, out)
     if x5.size == 0 or x5.shape[1] > 1 or x5.shape[4] > 1:
         dparams = gradients(dy5, x5, mean, rstd, weight, center, OWN_SUMS, dx5)
@@ -165,6 +162,19 @@ def backward(
     if center and x5.shape[1] * x5.shape[3] * x5.shape[4] == 1:
         dx5 *= 0  # exactly: the terms of dx cancel, and a rounding would be left of them (NaN stays NaN)
     return as_given(dx5, x5), dparams[0], dparams[1]
+
+
+def small_gradients(
+    dy5: Array, x5: Array, mean: Array, rstd: Array, weight: Array, center: bool
+) -> tuple[Array, Array, Array] | None:
+    """What `backward` returns, or None where that has something to add, or adds in another order."""
+    O, P, A, B, S = x5.shape
+    if P * B * S == 1 or A * B == 1 or (P * S == 1 and parts_of(O, B) > 1):
+        return None
+    dx5, dparams = np.empty(x5.shape, x5.dtype), np.empty((2, A, B), x5.dtype)
+    if SMALL_BACKWARD[regime(x5)](dy5, x5, dx5, mean, rstd, weight, dparams, center):
+        return None
+    return dx5, dparams[0], dparams[1]
 
 
 def backward_given(
@@ -312,17 +322,20 @@ def regime(x5: Array) -> int:
     return 0 if S > 1 else 1 if P > 1 else 2
 
 
-def are_usual(x5: Array, *others: Array | None) -> bool:
-    """Whether arrays are what the kernels for small problems are compiled for."""
+def are_usual(x5: Array, a: Array | None, b: Array | None) -> bool:
+    """Whether arrays are what the kernels for small problems are compiled for; none missing, none empty."""
     dtype = x5.dtype
-    if not ((dtype is SINGLE or dtype is DOUBLE) and x5.flags.carray and x5.size):
+    if not (dtype is SINGLE or dtype is DOUBLE) or a is None or b is None or not x5.size:
         return False
-    return all(a is not None and a.dtype is dtype and a.flags.carray for a in others)
+    same = a.dtype is dtype and b.dtype is dtype
+    return same and x5.flags.carray and a.flags.carray and b.flags.carray
 
 
-def are_statistics(rstd: Array, mean: Array | None) -> bool:
+def are_statistics(rstd: Array, mean: Array | None, center: bool) -> bool:
     """Whether statistics are what the kernels for small problems are compiled for."""
-    return all(a is None or (a.dtype is DOUBLE and a.flags.carray) for a in (rstd, mean))
+    if mean is None:
+        return not center and rstd.dtype is DOUBLE and rstd.flags.carray
+    return mean.dtype is rstd.dtype is DOUBLE and rstd.flags.carray and mean.flags.carray
 
 
 # From arrays of any kind to flat ones of a kind that the kernels are compiled for, and back.

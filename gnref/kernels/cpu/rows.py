@@ -39,7 +39,7 @@ from gnref.kernels.cpu.vectors import (
     stream,
 )
 
-SHORT, NEAR = 1024, 4096  # elements of a set that is summed and written at once: in memory, in a cache
+SHORT, NEAR = 1024, 4096  # elements of a set that is summed and written at once, in memory and in a cache
 LONG = 16 * LANES  # rows from here on are worth aligning
 NONE, START, ONE = np.int64(-1), np.int64(0), np.int64(1)  # a literal would be compiled for by itself
 
@@ -131,7 +131,11 @@ def forward_small(first, last, x, y, weight, bias, stats, A, B, S, eps, center, 
     a = first % A
     for k in range(first, last):
         i = k * n
-        guess = number(x, i) if center else 0.0
+        guess = 0.0
+        if n > SHORT:
+            guess = guess_mean(x, i, n, center)
+        elif center:  # its first number: nothing waits for a mean, and it is near enough more often than not
+            guess = number(x, i)
         sums = add_row(x, i, i + n, guess, nothing())
         _, mu, rest, M2 = moments(x, i, n, ONE, n, guess, sums, center)
         rstd = note(stats, sets, k, x, mu + rest, M2 / n, eps)

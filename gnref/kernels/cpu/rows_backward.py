@@ -44,7 +44,7 @@ from gnref.kernels.cpu.vectors import (
     total,
 )
 
-SHORT, NEAR = 1024, 4096  # elements of a set that is summed and written at once: in memory, in a cache
+SHORT, NEAR = 1024, 4096  # elements of a set that is summed and written at once, in memory and in a cache
 LONG = 16 * LANES  # rows from here on are worth aligning
 NONE, START, ONE = np.int64(-1), np.int64(0), np.int64(1)  # a literal would be compiled for by itself
 OWN = 1 << 19  # bytes of x: sets up to here are kept by one core in its own cache

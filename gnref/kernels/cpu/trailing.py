@@ -36,7 +36,7 @@ from gnref.kernels.cpu.vectors import (
 )
 
 SHORT = 512  # elements: sets up to here are not worth a careful guess, nor stores past the caches
-LONG = 8192  # elements: sets from here on are summed first and written later
+FAR = 8192  # elements: sets from here on leave the nearest cache, and are summed first and written later
 BLOCK = 4096  # columns whose weights stay in the nearest cache
 START = np.int64(0)  # a literal would be compiled for by itself
 
@@ -165,7 +165,7 @@ def write_blocks(t, last, first, end, x, y, weight, bias, A, B, parts, streaming
 @function
 def forward_sets(k, last, x, y, weight, bias, stats, A, B, eps, center, write, streaming):
     """Sets k to last, by one core."""
-    if B < LONG:
+    if B < FAR:
         forward_short(k, last, x, y, weight, bias, stats, A, B, eps, center, write, streaming)
         return
     items, blocks = (last - k) * ((B + CHUNK - 1) // CHUNK), A * ((B + BLOCK - 1) // BLOCK)
@@ -178,7 +178,7 @@ def forward_sets(k, last, x, y, weight, bias, stats, A, B, eps, center, write, s
 
 def forward(pieces, k, last, x, y, weight, bias, stats, A, B, eps, center, write, streaming):
     """Sets k to last, by all cores."""
-    if B < LONG:
+    if B < FAR:
         for i in prange(pieces):
             forward_short(
                 k + i * (last - k) // pieces, k + (i + 1) * (last - k) // pieces,

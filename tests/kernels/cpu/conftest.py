@@ -6,7 +6,8 @@ import pytest
 WAYS = "one thread", "prange", "thread pool"
 
 # Sets of several chunks, and results that are written past the caches, would take minutes to compute.
-IN_SMALL = {"CHUNK": 512, "ROWS": 16, "BLOCK": 32, "SHORT": 128, "OWN": 4096, "STREAM": 8192}
+IN_SMALL = {"CHUNK": 512, "ROWS": 16, "BLOCK": 32, "SHORT": 128, "NEAR": 256, "FAR": 512}
+IN_SMALL |= {"OWN": 4096, "STREAM": 8192}
 
 
 def use_small_chunks():

@@ -65,15 +65,18 @@ def test_the_number_of_threads_changes_no_bit(layer, module):
 
 NORMS = {
     "instance": ((5, 6, 7), {}),
+    "instance, in a cache or past it": ((3, 1500), {}),
     "instance, chunks": ((2, 2 * CHUNK + 3), {}),
     "instance, channels last": ((9, 9, 5), {"channel_axis": -1}),
     "instance, chunks of rows": ((ROWS + 9, 20), {"channel_axis": -1}),
     "group": ((6, 9, 9), {"num_groups": 2}),
+    "group, in a cache or past it": ((6, 700), {"num_groups": 2}),
     "group, chunks": ((6, 31_111), {"num_groups": 2}),
     "group, channels last": ((9, 9, 6), {"num_groups": 2, "channel_axis": -1}),
     "group, blocks": ((9, BLOCK + 6), {"num_groups": 2, "channel_axis": -1}),
     "layer": ((40,), {"normalized_shape": (40,)}),
     "layer, two": ((3, 7, 5), {"normalized_shape": (7, 5)}),
+    "layer, summed first": ((9000,), {"normalized_shape": (9000,)}),
     "layer, chunks": ((2 * CHUNK + 3,), {"normalized_shape": (2 * CHUNK + 3,)}),
     "rms": ((333,), {"normalized_shape": (333,)}),
 }
