@@ -1,10 +1,12 @@
 """The kernel contract on NumPy arrays, in Numba; see `gnref.kernels`.
 
-    vectors           sixteen numbers at a time: the operations that all is written in
+    arrays, pool      from NumPy arrays to flat memory, and back; memory for large results
+    vectors, memory   sixteen numbers at a time: the operations that all is written in
     sums              the statistics of a set: chunks, a guess of the mean, pairs
     rows, columns,    forward for the three ways in which a set can lie in memory,
     trailing          and beside each of them, in *_backward, the gradients
     careful           sets whose squares leave the range of the type
+    small             all of them for problems of some microseconds, in one call
     launch, cache     threads, and compiled code on disk
 
 Here a 5-slot view becomes flat memory, and the kernel for it is chosen from P and S alone.
@@ -27,10 +29,19 @@ from gnref.kernels.cpu import (
     trailing,
     trailing_backward,
 )
+from gnref.kernels.cpu.arrays import (
+    STREAM,
+    are_statistics,
+    are_usual,
+    as_given,
+    flat,
+    own,
+    parameter,
+    room,
+)
 from gnref.kernels.cpu.cache import kernel
 from gnref.kernels.cpu.launch import SMALL, pair, threading_layer
 from gnref.kernels.cpu.sums import CHUNK, CONSTANT, GIVEN_SUMS, OWN_SUMS
-from gnref.kernels.cpu.vectors import LANES
 
 Array = Any
 
@@ -46,7 +57,6 @@ __all__ = [
     "threading_layer",
 ]
 
-STREAM = 1 << 21  # bytes: results from here on leave a core's own cache anyway, and are written past it
 PARTS = 32  # in how many parts dweight and dbias are added, at most: a fixed number, not one for each thread
 SCRATCH = 0.03  # of the size of x: how large the sums for dweight and dbias may be
 
@@ -66,7 +76,6 @@ CAREFUL_FORWARD = kernel(careful.forward)
 CAREFUL_APPLY = kernel(careful.apply)
 CAREFUL_BACKWARD = kernel(careful.backward)
 CAREFUL_TRAILING = kernel(careful.backward_trailing)
-SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def forward(
@@ -320,93 +329,3 @@ def regime(x5: Array) -> int:
     """How the sets lie in memory: 0 in rows, 1 in columns, 2 with a weight for each element."""
     _, P, _, _, S = x5.shape
     return 0 if S > 1 else 1 if P > 1 else 2
-
-
-def are_usual(x5: Array, a: Array | None, b: Array | None) -> bool:
-    """Whether arrays are what the kernels for small problems are compiled for; none missing, none empty."""
-    dtype = x5.dtype
-    if not (dtype is SINGLE or dtype is DOUBLE) or a is None or b is None or not x5.size:
-        return False
-    same = a.dtype is dtype and b.dtype is dtype
-    return same and x5.flags.carray and a.flags.carray and b.flags.carray
-
-
-def are_statistics(rstd: Array, mean: Array | None, center: bool) -> bool:
-    """Whether statistics are what the kernels for small problems are compiled for."""
-    if mean is None:
-        return not center and rstd.dtype is DOUBLE and rstd.flags.carray
-    return mean.dtype is rstd.dtype is DOUBLE and rstd.flags.carray and mean.flags.carray
-
-
-# From arrays of any kind to flat ones of a kind that the kernels are compiled for, and back.
-
-BITS = {"float16": np.dtype(np.uint16), "bfloat16": np.dtype(np.int16)}
-
-
-def flat(a5: Array) -> Array:
-    """The elements in a row, as they lie in memory: a view wherever they do lie so.
-
-    16 bits become integers. Other byte orders, places that are no multiple of the size, and memory that
-    cannot be written are not what the kernels are compiled for.
-    """
-    dtype, flags = a5.dtype, a5.flags
-    if (dtype is SINGLE or dtype is DOUBLE) and flags.carray:
-        return a5.ravel()  # nearly always; it is a view
-    if not (flags.c_contiguous and flags.aligned and dtype.isnative):
-        a5 = np.require(a5, a5.dtype.newbyteorder("="), ["C", "A"])
-    a = a5.reshape(-1)
-    if a.dtype.itemsize == 2:
-        a = a.view(BITS[a.dtype.name])
-    return a if a.flags.writeable else np.asarray(Opened(a))
-
-
-class Opened:
-    """A read-only array that does not say so. The kernels do not write to it, but would be compiled again."""
-
-    def __init__(self, a: Array) -> None:
-        self.a = a
-
-    @property
-    def __array_interface__(self) -> dict[str, Any]:
-        """The array's own, with leave to write."""
-        own = dict(self.a.__array_interface__)
-        own["data"] = (own["data"][0], False)
-        return own
-
-
-def room(x5: Array, out: Array | None) -> tuple[Array, Array]:
-    """Where a result goes, in slots and flat: out if it lies right, else a new array."""
-    if out is not None and out.flags.carray and out.dtype.isnative:
-        return out, flat(out)
-    dtype = x5.dtype
-    if dtype is SINGLE or dtype is DOUBLE:
-        y = np.empty(x5.size, dtype) if x5.nbytes < STREAM else aligned_empty(x5.size, dtype)
-        return y.reshape(x5.shape), y
-    out = aligned_empty(x5.size, dtype.newbyteorder("=")).reshape(x5.shape)
-    return out, flat(out)
-
-
-def aligned_empty(n: int, dtype: np.dtype[Any]) -> Array:
-    """An array that begins where a vector may be written past the caches: NumPy's own begin in mid-line."""
-    a = np.empty(n + 2 * LANES, dtype)
-    start = -(a.__array_interface__["data"][0] // dtype.itemsize) % (2 * LANES)
-    return a[start : start + n]
-
-
-def as_given(y5: Array, x5: Array) -> Array:
-    """A result in the byte order of x."""
-    return y5 if y5.dtype == x5.dtype else y5.astype(x5.dtype)
-
-
-def parameter(p: Array | None, x5: Array, default: float) -> Array:
-    """A weight or bias, one number for each (a, b), in the type that x is computed in."""
-    dtype = DOUBLE if x5.dtype.itemsize == 8 else SINGLE
-    if p is None:
-        return np.full(x5.shape[2] * x5.shape[3], default, dtype)
-    return flat(p if p.dtype is dtype else p.astype(dtype))
-
-
-def own(mean: Array | None, rstd: Array) -> tuple[Array, Array]:
-    """mean and rstd, flat; a kernel that does not center looks at no mean."""
-    rstd = flat(np.asarray(rstd, np.float64))
-    return rstd if mean is None else flat(np.asarray(mean, np.float64)), rstd

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from gnref.kernels.cpu.memory import number, pointer, put_number
 from gnref.kernels.cpu.options import function, inline
 from gnref.kernels.cpu.sums import is_ordinary, means_of_gradient, two_sum
-from gnref.kernels.cpu.vectors import number, pointer, put_number
 
 
 @inline

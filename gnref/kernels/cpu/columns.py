@@ -10,27 +10,30 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from gnref.kernels.cpu.memory import (
+    aligned,
+    keep,
+    load,
+    load_first,
+    pointer,
+    prefetch,
+    put,
+    store,
+    stream,
+    take,
+)
 from gnref.kernels.cpu.options import function, inline
 from gnref.kernels.cpu.sums import merge, note, two_sum
 from gnref.kernels.cpu.vectors import (
     LANES,
     accumulate,
-    aligned,
     any_above,
     filled,
     filled_like,
     first,
     fma,
-    keep,
-    load,
-    load_first,
     narrow,
-    pointer,
-    prefetch,
     rounded,
-    store,
-    store_first,
-    stream,
     where_above,
     widen,
 )
@@ -66,21 +69,6 @@ def item(t, P, W):
     blocks = (W + BLOCK - 1) // BLOCK
     c, j = t // blocks, t % blocks * BLOCK
     return c, min(ROWS, P - c * ROWS), j, min(BLOCK, W - j)
-
-
-@inline
-def take(x, i, n):
-    """The next numbers of a row, of which n are left."""
-    return load(x, i) if n >= LANES else load_first(x, i, n)
-
-
-@inline
-def put(y, i, v, n):
-    """Write the next numbers of a row, of which n are left."""
-    if n < LANES:
-        store_first(y, i, v, n)
-    else:
-        store(y, i, v)
 
 
 @inline
@@ -306,9 +294,8 @@ def write_head(x, start, rows, W, target):
     i, end, j = start, start + rows * W, START
     if W % LANES != 0:
         while i < end:
-            for j in range(0, W, LANES):
-                v = normalized(take(x, i + j, W - j), factors, wrapped(W), j)
-                put(y, i + j, v, W - j)
+            for k in range(0, W, LANES):
+                put(y, i + k, normalized(take(x, i + k, W - k), factors, wrapped(W), k), W - k)
             i += W
         return end, end, START
     head = min(aligned(y, i), end) if streaming else i

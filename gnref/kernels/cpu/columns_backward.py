@@ -20,30 +20,26 @@ from gnref.kernels.cpu.columns import (
     items,
     next_column,
     padded,
-    put,
     sum_at,
-    take,
     wrap,
     wrapped,
 )
-from gnref.kernels.cpu.options import function, inline
-from gnref.kernels.cpu.sums import CONSTANT, OWN_SUMS, is_single, means_of_gradient, note_odd
-from gnref.kernels.cpu.vectors import (
-    LANES,
+from gnref.kernels.cpu.memory import (
     aligned,
-    filled_like,
-    first,
-    fma,
     keep,
     load,
     load_first,
     part_of,
     pointer,
     prefetch,
-    rounded,
+    put,
     store,
     stream,
+    take,
 )
+from gnref.kernels.cpu.options import function, inline
+from gnref.kernels.cpu.sums import CONSTANT, OWN_SUMS, is_single, means_of_gradient, note_odd
+from gnref.kernels.cpu.vectors import LANES, filled_like, first, fma, rounded
 
 NONE, START = np.int64(-1), np.int64(0)  # a literal would be compiled for by itself
 
@@ -226,9 +222,9 @@ def write_head(dy, x, start, rows, W, target):
     i, end, j = start, start + rows * W, START
     if W % LANES != 0:
         while i < end:
-            for j in range(0, W, LANES):
-                v = gradient(take(dy, i + j, W - j), take(x, i + j, W - j), factors, wrapped(W), j)
-                put(dx, i + j, v, W - j)
+            for k in range(0, W, LANES):
+                v = gradient(take(dy, i + k, W - k), take(x, i + k, W - k), factors, wrapped(W), k)
+                put(dx, i + k, v, W - k)
             i += W
         return end, end, START
     head = min(aligned(dx, i), end) if streaming else i

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from numba import prange
 
+from gnref.kernels.cpu.memory import aligned, load, load_first, pointer, store, store_first, stream
 from gnref.kernels.cpu.options import function, inline
-from gnref.kernels.cpu.vectors import LANES, aligned, load, load_first, pointer, store, store_first, stream
+from gnref.kernels.cpu.vectors import LANES
 
 
 @inline

@@ -10,6 +10,17 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from gnref.kernels.cpu.memory import (
+    aligned,
+    load,
+    load_first,
+    number,
+    pointer,
+    prefetch,
+    store,
+    store_first,
+    stream,
+)
 from gnref.kernels.cpu.options import function, inline
 from gnref.kernels.cpu.sums import (
     AHEAD,
@@ -24,20 +35,7 @@ from gnref.kernels.cpu.sums import (
     note,
     nothing,
 )
-from gnref.kernels.cpu.vectors import (
-    LANES,
-    aligned,
-    fma,
-    load,
-    load_first,
-    number,
-    pointer,
-    prefetch,
-    rounded,
-    store,
-    store_first,
-    stream,
-)
+from gnref.kernels.cpu.vectors import LANES, fma, rounded
 
 SHORT, NEAR = 1024, 4096  # elements of a set that is summed and written at once, in memory and in a cache
 LONG = 16 * LANES  # rows from here on are worth aligning

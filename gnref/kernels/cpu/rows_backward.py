@@ -11,6 +11,18 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from gnref.kernels.cpu.memory import (
+    aligned,
+    keep,
+    load,
+    load_first,
+    part_of,
+    pointer,
+    prefetch,
+    store,
+    store_first,
+    stream,
+)
 from gnref.kernels.cpu.options import function, inline
 from gnref.kernels.cpu.sums import (
     AHEAD,
@@ -23,26 +35,7 @@ from gnref.kernels.cpu.sums import (
     means_of_gradient,
     note_odd,
 )
-from gnref.kernels.cpu.vectors import (
-    LANES,
-    accumulate,
-    aligned,
-    filled,
-    filled_like,
-    first,
-    fma,
-    keep,
-    load,
-    load_first,
-    part_of,
-    pointer,
-    prefetch,
-    rounded,
-    store,
-    store_first,
-    stream,
-    total,
-)
+from gnref.kernels.cpu.vectors import LANES, accumulate, filled, filled_like, first, fma, rounded, total
 
 SHORT, NEAR = 1024, 4096  # elements of a set that is summed and written at once, in memory and in a cache
 LONG = 16 * LANES  # rows from here on are worth aligning

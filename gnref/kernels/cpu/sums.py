@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gnref.kernels.cpu.memory import load, load_first, prefetch
 from gnref.kernels.cpu.options import function, inline
 from gnref.kernels.cpu.vectors import (
     LANES,
@@ -23,9 +24,6 @@ from gnref.kernels.cpu.vectors import (
     filled_like,
     first,
     fma,
-    load,
-    load_first,
-    prefetch,
     rounded,
     total,
     widen,

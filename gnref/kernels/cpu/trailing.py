@@ -10,6 +10,15 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from gnref.kernels.cpu.memory import (
+    aligned,
+    number,
+    part_of,
+    pointer,
+    put,
+    stream,
+    take,
+)
 from gnref.kernels.cpu.options import function, inline
 from gnref.kernels.cpu.sums import (
     CHUNK,
@@ -20,40 +29,12 @@ from gnref.kernels.cpu.sums import (
     note,
     nothing,
 )
-from gnref.kernels.cpu.vectors import (
-    LANES,
-    aligned,
-    fma,
-    load,
-    load_first,
-    number,
-    part_of,
-    pointer,
-    rounded,
-    store,
-    store_first,
-    stream,
-)
+from gnref.kernels.cpu.vectors import LANES, fma, rounded
 
 SHORT = 512  # elements: sets up to here are not worth a careful guess, nor stores past the caches
 FAR = 8192  # elements: sets from here on leave the nearest cache, and are summed first and written later
 BLOCK = 4096  # columns whose weights stay in the nearest cache
 START = np.int64(0)  # a literal would be compiled for by itself
-
-
-@inline
-def take(x, i, n):
-    """The next numbers of a row, of which n are left."""
-    return load(x, i) if n >= LANES else load_first(x, i, n)
-
-
-@inline
-def put(y, i, v, n):
-    """Write the next numbers of a row, of which n are left."""
-    if n < LANES:
-        store_first(y, i, v, n)
-    else:
-        store(y, i, v)
 
 
 @inline

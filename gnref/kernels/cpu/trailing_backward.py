@@ -9,26 +9,29 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from gnref.kernels.cpu.memory import (
+    aligned,
+    keep,
+    load,
+    part_of,
+    pointer,
+    put,
+    store,
+    store_first,
+    stream,
+    take,
+)
 from gnref.kernels.cpu.options import function, inline
 from gnref.kernels.cpu.sums import CHUNK, GROUP, is_single, note_odd
-from gnref.kernels.cpu.trailing import put, take
 from gnref.kernels.cpu.vectors import (
     LANES,
     accumulate,
-    aligned,
     filled,
     filled_like,
     first,
     fma,
-    keep,
-    load,
     narrow,
-    part_of,
-    pointer,
     rounded,
-    store,
-    store_first,
-    stream,
     total,
     widen,
 )

@@ -1,4 +1,4 @@
-"""The operations of `gnref.kernels.cpu.vectors` in NumPy, for NUMBA_DISABLE_JIT."""
+"""The operations of `memory` and `vectors` in NumPy, for NUMBA_DISABLE_JIT."""
 
 from __future__ import annotations
 
@@ -125,10 +125,6 @@ def prefetch(x: Array, i: int) -> None:
     """Nothing to do."""
 
 
-def full_width() -> None:
-    """Nothing to do."""
-
-
 def filled(value: Any) -> Array:
     """Sixteen copies of a number."""
     return np.full(LANES, value).view(Vector)
@@ -145,8 +141,9 @@ def first(value: Array, n: int) -> Array:
 
 
 def fma(a: Array, b: Array, c: Array) -> Array:
-    """a * b + c."""
-    return a * b + c
+    """a * b + c, rounded once where a is float32."""
+    wide = np.asarray(a, np.float64) * np.asarray(a.same(b)) + np.asarray(a.same(c))
+    return wide.astype(a.dtype).view(Vector)
 
 
 def total(value: Array) -> Any:

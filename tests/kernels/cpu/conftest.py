@@ -13,6 +13,7 @@ IN_SMALL |= {"OWN": 4096, "STREAM": 8192}
 def use_small_chunks():
     from gnref.kernels import cpu
     from gnref.kernels.cpu import (
+        arrays,
         columns,
         columns_backward,
         rows,
@@ -22,7 +23,7 @@ def use_small_chunks():
         trailing_backward,
     )
 
-    modules = cpu, sums, rows, columns, trailing, rows_backward, columns_backward, trailing_backward
+    modules = cpu, arrays, sums, rows, columns, trailing, rows_backward, columns_backward, trailing_backward
     for own in map(vars, modules):
         own.update({name: size for name, size in IN_SMALL.items() if name in own})
 
