@@ -47,7 +47,7 @@ class Saved:
     backend : str
         Whose kernels ran, and will run backward.
     straight : bool
-        Whether x is a NumPy array whose slots are no more than another shape of it.
+        Whether x is an array for the `cpu` backend whose slots are no more than another shape of it.
     """
 
     norm: str
@@ -74,7 +74,7 @@ class Plan:
     view: View
     backend: str
     run: Kernels
-    straight: bool  # x is a NumPy array whose slots are no more than another shape of it
+    straight: bool  # x is for `cpu`, and its slots are no more than another shape of it
 
 
 # Looking takes longer than normalizing a small array does, and most arrays look like the one before.
@@ -115,7 +115,7 @@ def make_plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any]) ->
             "(its output would be the bias, whatever x is)"
         )
     name = choose(x, backend)
-    straight = type(x) is np.ndarray and x.flags.c_contiguous and x.dtype.isnative
+    straight = name == "cpu" and type(x) is np.ndarray and x.flags.c_contiguous and x.dtype.isnative
     straight = straight and v.x.in_order and v.stats.in_order and v.params.in_order
     return Plan(v, name, kernels(name), straight)
 
@@ -312,7 +312,10 @@ def finish_param(saved: Saved, dparam: Array, param: Array | None) -> Array | No
         return None
     if saved.straight and param.dtype.itemsize > 2:
         dparam = dparam.reshape(param.shape)
-        return dparam if dparam.dtype is param.dtype else dparam.astype(param.dtype, copy=False)
+        if dparam.dtype is param.dtype:
+            return dparam
+        with quiet():
+            return dparam.astype(param.dtype, copy=False)
     xp = namespace(param)
     with quiet():  # a sum may be more than 16 bits hold
         return xp.astype(saved.view.params.unfold(xp, dparam), param.dtype)

@@ -60,12 +60,21 @@ def overall(summary: dict[str, Any]) -> list[str]:
         "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for part, found in summary.items():
-        torch, fastest, share = (found[key] for key in ("torch", "fastest", "share"))
-        ratios = f"{fastest['rows']} | {torch['mean']:.2f} | {fastest['mean']:.2f} | {fastest['worst']:.2f}"
-        lines.append(
-            f"| {part} | {ratios} | {found['marked']} | {share['mean']:.0%} | {share['worst']:.0%} |"
-        )
+        torch, fastest, share = (found[key] or {} for key in ("torch", "fastest", "share"))
+        cells = [part, fastest.get("rows"), torch.get("mean"), fastest.get("mean"), fastest.get("worst")]
+        cells += [found["marked"], percent(share.get("mean")), percent(share.get("worst"))]
+        lines.append("| " + " | ".join(map(cell, cells)) + " |")
     return lines
+
+
+def cell(value: Any) -> str:
+    """What stands in a table."""
+    return "" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def percent(share: float | None) -> str | None:
+    """A share, for people."""
+    return None if share is None else f"{share:.0%}"
 
 
 def name(row: dict[str, Any]) -> str:
@@ -80,8 +89,7 @@ def numbers(row: dict[str, Any]) -> str:
     ratio = row["ratios"].get(row["fastest"]) if row["fastest"] else None
     other = "" if ratio is None else f"{ratio:.2f} {NAMES.get(row['fastest'], row['fastest'])}"
     other = f"**{other}**" if ratio is not None and ratio < MARK else other
-    share = row["share_of_limit"]
-    return f"{1e3 * row['gnref']['median']:.3g} | {other} | {'' if share is None else f'{share:.0%}'}"
+    return f"{1e3 * row['gnref']['median']:.3g} | {other} | {percent(row['share_of_limit']) or ''}"
 
 
 def main() -> None:

@@ -1,15 +1,18 @@
 """The kernel contract on NumPy arrays, in Numba; see `gnref.kernels`.
 
-    arrays, pool      from NumPy arrays to flat memory, and back; memory for large results
+    arrays, reuse     from NumPy arrays to flat memory, and back; memory for large results
     vectors, memory   sixteen numbers at a time: the operations that all is written in
     sums              the statistics of a set: chunks, a guess of the mean, pairs
     rows, columns,    forward for the three ways in which a set can lie in memory,
     trailing          and beside each of them, in *_backward, the gradients
     careful           sets whose squares leave the range of the type
     small             all of them for problems of some microseconds, in one call
+    copies            the fastest copy, which the benchmark measures them by
     launch, cache     threads, and compiled code on disk
+    options, twins    how all is compiled, and what stands for it where nothing is
 
-Here a 5-slot view becomes flat memory, and the kernel for it is chosen from P and S alone.
+Here a 5-slot view becomes flat memory, and the kernel for it is chosen from P and S alone. What takes
+some microseconds goes the shorter way of `small`, to the same bits.
 """
 
 from __future__ import annotations
@@ -160,9 +163,9 @@ def backward(
 ) -> tuple[Array, Array, Array]:
     """Differentiate `forward`."""
     if out is None and x5.size < SMALL and are_usual(x5, dy5, weight) and are_statistics(rstd, mean, center):
-        small = small_gradients(dy5, x5, rstd if mean is None else mean, rstd, weight, center)
-        if small is not None:
-            return small
+        results = small_gradients(dy5, x5, rstd if mean is None else mean, rstd, weight, center)
+        if results is not None:
+            return results
     dx5, dx = room(x5, out)
     if x5.size == 0 or x5.shape[1] > 1 or x5.shape[4] > 1:
         dparams = gradients(dy5, x5, mean, rstd, weight, center, OWN_SUMS, dx5)
@@ -189,9 +192,9 @@ def small_gradients(
 def backward_given(
     dy5: Array, x5: Array, mean: Array, rstd: Array, weight: Array | None, out: Array | None = None
 ) -> tuple[Array, Array, Array]:
-    """Differentiate `apply`: the statistics are constants."""
-    dx5, _ = room(x5, out)
-    dparams = gradients(dy5, x5, mean, rstd, weight, True, CONSTANT, dx5)
+    """Differentiate `apply`: the statistics are constants, and dx has nothing of x in it."""
+    dparams = gradients(dy5, x5, mean, rstd, weight, True, CONSTANT, None)
+    dx5 = apply(dy5, np.zeros(rstd.shape), rstd, weight, None, out)
     return as_given(dx5, x5), dparams[0], dparams[1]
 
 
@@ -213,10 +216,9 @@ def backward_from_sums(
     count: int,
     sum_dxhat: Array,
     sum_dxhat_xhat: Array,
-    out: Array | None = None,
 ) -> Array:
     """dx of a shard, from the sums and the count over all shards."""
-    dx5, dx = room(x5, out)
+    dx5, dx = room(x5, None)
     sums = np.append(np.stack([sum_dxhat, sum_dxhat_xhat], axis=-1).reshape(-1), float(max(count, 1)))
     set_gradients(dy5, x5, mean, rstd, weight, True, GIVEN_SUMS, sums, dx)
     return as_given(dx5, x5)
@@ -233,28 +235,31 @@ def gradients(
     weight: Array | None,
     center: bool,
     mode: int,
-    dx5: Array,
+    dx5: Array | None,
 ) -> Array:
     """dx, and dweight and dbias as (2, A, B); only so many examples at once that their sums stay small."""
     O, _, A, B, _ = x5.shape
-    step = O
+    step = max(O, 1)
     if x5.nbytes > STREAM:
         step = max(1, int(SCRATCH * x5.nbytes / (16 * A * B)))
-    if step >= O:
-        return reduce_first(set_gradients(dy5, x5, mean, rstd, weight, center, mode, NO_SUMS, flat(dx5)))
     total = np.zeros((2, A, B))
     for o in range(0, O, step):
         part = slice(o, o + step)
         stats = None if mean is None else mean[part], rstd[part]
-        total += reduce_first(
-            set_gradients(dy5[part], x5[part], *stats, weight, center, mode, NO_SUMS, flat(dx5[part]))
-        )
+        dx = None if dx5 is None else flat(dx5[part])
+        sums = set_gradients(dy5[part], x5[part], *stats, weight, center, mode, NO_SUMS, dx)
+        if step >= O:
+            return reduce_first(sums)
+        total += reduce_first(sums)
     return total
 
 
 def reduce_first(dparams: Array) -> Array:
     """(2, O, A, B), or in parts, to (2, A, B)."""
-    return dparams[:, 0] if dparams.shape[1] == 1 else np.add.reduce(dparams, axis=1)
+    if dparams.shape[1] == 1:
+        return dparams[:, 0]
+    with np.errstate(all="ignore"):  # infinities of both signs
+        return np.add.reduce(dparams, axis=1)
 
 
 def set_gradients(

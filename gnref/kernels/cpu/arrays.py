@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gnref.kernels.cpu.pool import LARGE, memory
+from gnref.kernels.cpu.reuse import LARGE, borrow
 from gnref.kernels.cpu.vectors import LANES
 
 Array = Any
@@ -79,8 +79,8 @@ def room(x5: Array, out: Array | None) -> tuple[Array, Array]:
 
 def aligned_empty(n: int, dtype: np.dtype[Any]) -> Array:
     """An array that begins where a vector may be written past the caches: NumPy's own begin in mid-line."""
-    room = (n + 2 * LANES) * dtype.itemsize
-    a = np.empty(room, np.uint8) if room < LARGE else memory(room)
+    nbytes = (n + 2 * LANES) * dtype.itemsize
+    a = np.empty(nbytes, np.uint8) if nbytes < LARGE else borrow(nbytes)
     start = -a.__array_interface__["data"][0] % (2 * LANES * dtype.itemsize)
     return a[start : start + n * dtype.itemsize].view(dtype)
 
@@ -95,7 +95,10 @@ def parameter(p: Array | None, x5: Array, default: float) -> Array:
     dtype = DOUBLE if x5.dtype.itemsize == 8 else SINGLE
     if p is None:
         return np.full(x5.shape[2] * x5.shape[3], default, dtype)
-    return flat(p if p.dtype is dtype else p.astype(dtype))
+    if p.dtype is not dtype:
+        with np.errstate(all="ignore"):  # a float64 weight may be more than float32 holds
+            p = p.astype(dtype)
+    return flat(p)
 
 
 def own(mean: Array | None, rstd: Array) -> tuple[Array, Array]:

@@ -1,6 +1,6 @@
 """A set whose squares or reciprocals leave the range of the type: slowly, in float64, and kept in range.
 
-Constant sets, numbers near the ends of the exponent and NaN come here; see `sums.is_ordinary`. A set is
+Numbers near the ends of the exponent and NaN come here; see `sums.is_ordinary`. A set is
 multiplied by a power of two, which rounds nothing, and then treated as the reference treats it. eps is
 added to a variance, so it is multiplied by the square, and sqrt(eps) counts as one of the set's numbers.
 """

@@ -1,4 +1,4 @@
-"""Sets that lie in columns: (O, P, A, B, 1) with P > 1, which is channels last.
+"""Sets that lie in columns: (O, P, A, B, 1), which is channels last.
 
 An example is P rows of W = A*B channels, and a set is B of its columns. Rows are read one after the
 other, as they lie in memory; every column has its own sums, and eight rows are added before a sum is
@@ -22,7 +22,7 @@ from gnref.kernels.cpu.memory import (
     stream,
     take,
 )
-from gnref.kernels.cpu.options import function, inline
+from gnref.kernels.cpu.options import NONE, START, function, inline
 from gnref.kernels.cpu.sums import merge, note, two_sum
 from gnref.kernels.cpu.vectors import (
     LANES,
@@ -42,7 +42,6 @@ ROWS = 256  # rows of a chunk: a fixed number, so that the order of additions is
 TILE = 8  # rows added at once
 BLOCK = 1024  # columns whose sums fit the nearest cache
 OWN = 1 << 23  # bytes: examples up to here are left to one core, larger ones are shared
-NONE, START = np.int64(-1), np.int64(0)  # a literal would be compiled for by itself
 
 
 @inline

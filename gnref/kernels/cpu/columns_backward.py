@@ -37,11 +37,9 @@ from gnref.kernels.cpu.memory import (
     stream,
     take,
 )
-from gnref.kernels.cpu.options import function, inline
-from gnref.kernels.cpu.sums import CONSTANT, OWN_SUMS, is_single, means_of_gradient, note_odd
+from gnref.kernels.cpu.options import NONE, START, function, inline
+from gnref.kernels.cpu.sums import OWN_SUMS, is_single, means_of_gradient, note_odd
 from gnref.kernels.cpu.vectors import LANES, filled_like, first, fma, rounded
-
-NONE, START = np.int64(-1), np.int64(0)  # a literal would be compiled for by itself
 
 
 @inline
@@ -192,12 +190,11 @@ def finish_example(
             dbias[o * W + j], dweight[o * W + j] = g, e
             via_mean += weight[j] * g
             via_var += weight[j] * e
-            size += abs(g) + abs(e) if mode != CONSTANT else 0.0
-        note_odd(pointer(odd), len(odd) - 1, k, pointer(x), mu, rstd[k], size)
-        via_mean, via_var = means_of_gradient(
-            k, len(odd) - 1, via_mean, via_var, m, center, pointer(sums), mode
-        )
+            size += abs(g) + abs(e)
+        sets = len(odd) - 1
+        via_mean, via_var = means_of_gradient(k, sets, via_mean, via_var, m, center, pointer(sums), mode)
         slope, offset = -rstd[k] * rstd[k] * via_var, -rstd[k] * via_mean
+        note_odd(pointer(odd), sets, k, pointer(x), mu, rstd[k], size, abs(slope))
         for b in range(B):
             j = a * B + b
             factors[j], factors[span + j] = hi, lo

@@ -4,7 +4,8 @@ A kernel has two versions, which give the same bits: serial(first, last, *args),
 first to last (sets, or examples); driver(pieces, first, last, *args) cuts the same work into pieces with
 `prange`. The parallel loop starts fastest, and is safe where Numba's threads are those of OpenMP or TBB.
 But it ends the process in a forked child (OpenMP), and when two Python threads meet in it (workqueue,
-even if one of them runs a loop of the user's own). There, threads of our own call the serial version.
+even if one of them runs a loop of the user's own). There, threads of our own call the serial version,
+which has items to share out but cannot cut one: a single large set or example is then done by one thread.
 """
 
 from __future__ import annotations

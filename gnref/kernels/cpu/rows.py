@@ -1,7 +1,7 @@
-"""Sets that lie in rows: (O, P, A, B, S) with S > 1, and S = 1 where nothing is pooled before the channels.
+"""Sets that lie in rows: (O, P, A, B, S) with S > 1.
 
-A set is P rows of B*S contiguous elements. It is read from memory once: while one set is written, from
-a core's own cache, the next one is summed. Memory then sees loads and stores side by side, as in a
+A set is P rows of B*S contiguous elements. While one set is written, from a core's own cache if it fits
+there, the next one is summed. Memory then sees loads and stores side by side, as in a
 copy; sums alone and stores alone would each leave half of it idle.
 """
 
@@ -21,7 +21,7 @@ from gnref.kernels.cpu.memory import (
     store_first,
     stream,
 )
-from gnref.kernels.cpu.options import function, inline
+from gnref.kernels.cpu.options import NONE, ONE, START, function, inline
 from gnref.kernels.cpu.sums import (
     AHEAD,
     GROUP,
@@ -39,7 +39,6 @@ from gnref.kernels.cpu.vectors import LANES, fma, rounded
 
 SHORT, NEAR = 1024, 4096  # elements of a set that is summed and written at once, in memory and in a cache
 LONG = 16 * LANES  # rows from here on are worth aligning
-NONE, START, ONE = np.int64(-1), np.int64(0), np.int64(1)  # a literal would be compiled for by itself
 
 OWN = 1 << 20  # bytes: sets up to here are kept by one core in its own cache, larger ones are shared
 
@@ -170,26 +169,9 @@ def forward_sets(first, last, x, y, weight, bias, stats, P, A, B, S, eps, center
         if k == last:
             there = NONE
         step_chunks(
-            START,
-            chunks,
-            x,
-            y,
-            weight,
-            bias,
-            here,
-            there,
-            P,
-            A * n,
-            n,
-            S,
-            ab,
-            hi,
-            lo,
-            r,
-            center,
-            streaming,
-            parts,
-        )
+            START, chunks, x, y, weight, bias, here, there, P, A * n, n, S, ab, hi, lo, r, center,
+            streaming, parts,
+        )  # fmt: skip
         if k < last:
             hi, lo, M2 = merge(pointer(parts), chunks)
             r = note(pointer(stats), len(stats) // 3, k, pointer(x), hi + lo, M2 / (P * n), eps)
@@ -260,24 +242,9 @@ def apply_rows(first, last, x, y, weight, bias, mean, rstd, P, A, B, S, streamin
         k = row // (A * P) * A + a
         hi = rounded(x, mean[k])
         step(
-            x,
-            y,
-            weight,
-            bias,
-            row * n,
-            NONE,
-            ONE,
-            START,
-            START,
-            n,
-            S,
-            a * B,
-            hi,
-            mean[k] - hi,
-            rstd[k],
-            True,
-            streaming,
-        )
+            x, y, weight, bias, row * n, NONE, ONE, START, START, n, S, a * B, hi, mean[k] - hi, rstd[k],
+            True, streaming,
+        )  # fmt: skip
 
 
 def apply(pieces, first, last, x, y, weight, bias, mean, rstd, P, A, B, S, streaming):

@@ -23,10 +23,10 @@ from gnref.kernels.cpu.memory import (
     store_first,
     stream,
 )
-from gnref.kernels.cpu.options import function, inline
+from gnref.kernels.cpu.options import NONE, ONE, START, function, inline
+from gnref.kernels.cpu.rows import LONG, NEAR, SHORT, begin
 from gnref.kernels.cpu.sums import (
     AHEAD,
-    CONSTANT,
     GROUP,
     OWN_SUMS,
     chunk,
@@ -37,9 +37,6 @@ from gnref.kernels.cpu.sums import (
 )
 from gnref.kernels.cpu.vectors import LANES, accumulate, filled, filled_like, first, fma, rounded, total
 
-SHORT, NEAR = 1024, 4096  # elements of a set that is summed and written at once, in memory and in a cache
-LONG = 16 * LANES  # rows from here on are worth aligning
-NONE, START, ONE = np.int64(-1), np.int64(0), np.int64(1)  # a literal would be compiled for by itself
 OWN = 1 << 19  # bytes of x: sets up to here are kept by one core in its own cache
 
 
@@ -199,16 +196,11 @@ def finish_set(k, parts, chunks, B, m, weight, ab, x, mean, rstd, center, sums, 
         dbias[k * B + b], dweight[k * B + b] = g, e
         via_mean += weight[ab + b] * g
         via_var += weight[ab + b] * e
-        size += abs(g) + abs(e) if mode != CONSTANT else 0.0
-    note_odd(odd, sets, k, x, mean, rstd, size)
+        size += abs(g) + abs(e)
     via_mean, via_var = means_of_gradient(k, sets, via_mean, via_var, m, center, sums, mode)
-    return hi, lo, -rstd * rstd * via_var, -rstd * via_mean
-
-
-@inline
-def begin(k, P, A, n):
-    """Where set k begins."""
-    return (k // A * P * A + k % A) * n
+    slope, offset = -rstd * rstd * via_var, -rstd * via_mean
+    note_odd(odd, sets, k, x, mean, rstd, size, abs(slope))
+    return hi, lo, slope, offset
 
 
 @function
@@ -285,25 +277,9 @@ def backward_sets(
     n = B * S
     if P == 1 and n <= (SHORT if streaming else NEAR):
         backward_small(
-            first,
-            last,
-            dy,
-            x,
-            dx,
-            weight,
-            mean,
-            rstd,
-            dweight,
-            dbias,
-            odd,
-            A,
-            B,
-            S,
-            center,
-            sums,
-            mode,
+            first, last, dy, x, dx, weight, mean, rstd, dweight, dbias, odd, A, B, S, center, sums, mode,
             write,
-        )
+        )  # fmt: skip
         return
     chunks = chunks_of(P, n)
     results = pointer(dweight), pointer(dbias), pointer(odd), len(odd) - 1

@@ -10,15 +10,14 @@ import numpy as np
 
 from gnref.kernels.cpu.columns import forward_examples
 from gnref.kernels.cpu.columns_backward import backward_examples
-from gnref.kernels.cpu.options import function, inline
+from gnref.kernels.cpu.options import ONE, START, function, inline
 from gnref.kernels.cpu.rows import forward_sets as forward_rows_of
 from gnref.kernels.cpu.rows_backward import backward_sets as backward_rows_of
 from gnref.kernels.cpu.sums import OWN_SUMS
 from gnref.kernels.cpu.trailing import forward_sets as forward_trailing_of
 from gnref.kernels.cpu.trailing_backward import backward_few
 
-# Literals would be compiled for by themselves.
-START, ONE, MODE, YES, NO = np.int64(0), np.int64(1), np.int64(OWN_SUMS), np.bool_(True), np.bool_(False)
+MODE, YES, NO = np.int64(OWN_SUMS), np.bool_(True), np.bool_(False)  # no literals; see `options`
 
 
 @inline

@@ -147,7 +147,7 @@ def moments(x, start, stride, rows, n, guess, sums, center):
         d = s / count
     mean, rest = two_sum(guess, d)
     M2 = q - s * d
-    return count, mean, rest, M2 if M2 > 0.0 else 0.0
+    return count, mean, rest, 0.0 if M2 < 0.0 else M2  # and NaN stays NaN
 
 
 @inline
@@ -213,21 +213,24 @@ def note(stats, sets, k, x, mean, var, eps):
 
 
 @inline
-def is_ordinary_gradient(x, mean, rstd, size):
-    """The same for a backward pass; size is that of the sums which dx depends on, 0 if on none."""
+def is_ordinary_gradient(x, mean, rstd, size, slope):
+    """The same for a backward pass; size is that of its sums, and slope that of the factors of dx.
+
+    Each may be 0: what has no size loses nothing.
+    """
     if is_single(x):
-        return (
-            2.0**-40 < rstd < 2.0**40 and abs(mean) < 2.0**80 and (size == 0.0 or 2.0**-80 < size < 2.0**120)
-        )
-    return (
-        2.0**-400 < rstd < 2.0**400 and abs(mean) < 2.0**800 and (size == 0.0 or 2.0**-800 < size < 2.0**1000)
-    )
+        sums = size == 0.0 or 2.0**-80 < size < 2.0**120
+        factors = slope == 0.0 or 2.0**-100 < slope < 2.0**120
+        return sums and factors and 2.0**-40 < rstd < 2.0**40 and abs(mean) < 2.0**80
+    sums = size == 0.0 or 2.0**-800 < size < 2.0**1000
+    factors = slope == 0.0 or 2.0**-900 < slope < 2.0**1000
+    return sums and factors and 2.0**-400 < rstd < 2.0**400 and abs(mean) < 2.0**800
 
 
 @inline
-def note_odd(odd, sets, k, x, mean, rstd, size):
+def note_odd(odd, sets, k, x, mean, rstd, size, slope):
     """Keep whether set k is left to `careful`, and in the last place whether any is."""
-    is_odd = not is_ordinary_gradient(x, mean, rstd, size)
+    is_odd = not is_ordinary_gradient(x, mean, rstd, size, slope)
     odd[k] = np.uint8(is_odd)
     if is_odd:
         odd[sets] = np.uint8(1)

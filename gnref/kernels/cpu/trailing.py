@@ -19,7 +19,7 @@ from gnref.kernels.cpu.memory import (
     stream,
     take,
 )
-from gnref.kernels.cpu.options import function, inline
+from gnref.kernels.cpu.options import START, function, inline
 from gnref.kernels.cpu.sums import (
     CHUNK,
     add_row,
@@ -34,7 +34,6 @@ from gnref.kernels.cpu.vectors import LANES, fma, rounded
 SHORT = 512  # elements: sets up to here are not worth a careful guess, nor stores past the caches
 FAR = 8192  # elements: sets from here on leave the nearest cache, and are summed first and written later
 BLOCK = 4096  # columns whose weights stay in the nearest cache
-START = np.int64(0)  # a literal would be compiled for by itself
 
 
 @inline
@@ -175,16 +174,6 @@ def forward(pieces, k, last, x, y, weight, bias, stats, A, B, eps, center, write
         return
     for i in prange(pieces):
         write_blocks(
-            i * blocks // pieces,
-            (i + 1) * blocks // pieces,
-            k,
-            last,
-            x,
-            y,
-            weight,
-            bias,
-            A,
-            B,
-            parts,
+            i * blocks // pieces, (i + 1) * blocks // pieces, k, last, x, y, weight, bias, A, B, parts,
             streaming,
-        )
+        )  # fmt: skip

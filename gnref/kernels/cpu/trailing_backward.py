@@ -21,7 +21,7 @@ from gnref.kernels.cpu.memory import (
     stream,
     take,
 )
-from gnref.kernels.cpu.options import function, inline
+from gnref.kernels.cpu.options import START, function, inline
 from gnref.kernels.cpu.sums import CHUNK, GROUP, is_single, note_odd
 from gnref.kernels.cpu.vectors import (
     LANES,
@@ -38,7 +38,6 @@ from gnref.kernels.cpu.vectors import (
 
 TILE = 8  # sets whose gradients of one weight are added at once
 BLOCK = 2048  # columns whose gradients stay in the nearest cache
-START = np.int64(0)  # a literal would be compiled for by itself
 
 
 @inline
@@ -93,9 +92,10 @@ def finish_set(k, g, e, f, n, x, mean, rstd, center, rows, r, odd, all_sets):
     if center and not is_single(x):
         lo = f / n
     e = (e - lo * near * g) * (rstd[k] / near)
-    is_odd = note_odd(odd, all_sets, k, x, mu, rstd[k], abs(g) + abs(e))
+    slope = -rstd[k] * rstd[k] * e / n
+    is_odd = note_odd(odd, all_sets, k, x, mu, rstd[k], abs(g) + abs(e), abs(slope))
     rows[6 * r], rows[6 * r + 1], rows[6 * r + 2] = hi, lo, rstd[k]
-    rows[6 * r + 3] = -rstd[k] * rstd[k] * e / n
+    rows[6 * r + 3] = slope
     rows[6 * r + 4] = -rstd[k] * g / n if center else 0.0
     rows[6 * r + 5] = k * n
     return not is_odd

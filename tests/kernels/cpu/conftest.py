@@ -35,10 +35,12 @@ if numba.config.DISABLE_JIT:
 @pytest.fixture
 def launched(monkeypatch):
     """A function that sends every later launch one of the WAYS, in three pieces or more."""
+    from gnref.kernels import cpu
     from gnref.kernels.cpu import launch
 
     def launched(way):
         assert way in WAYS
+        monkeypatch.setattr(cpu, "SMALL", 0)  # nothing goes the way of small problems
         monkeypatch.setattr(launch, "SMALL", 1 << 60 if way == "one thread" else 1)
         monkeypatch.setattr(launch, "_prange", way == "prange")
         monkeypatch.setattr(launch, "count_threads", lambda: 3)

@@ -233,6 +233,30 @@ def test_gradients_at_the_ends_of_the_exponent(shape, dtype, k):
     assert_gradients(shape, dtype, k, k // 2)  # as far as k, dx would leave the range
 
 
+@pytest.mark.parametrize(("k", "j"), [(-39, 60), (39, -60), (30, -70), (-30, 85)] if JIT else [(-39, 60)])
+def test_factors_of_dx_at_the_ends_of_the_exponent(shape, k, j):
+    assert_gradients(shape, np.float32, k, j)
+
+
+@pytest.mark.parametrize("k", [600, 664])
+def test_squares_that_overflow_where_eps_is_not_0(shape, k):
+    """Infinite minus infinite is not a variance of 0."""
+    x, ordinary = scaled(shape, np.float64, k)
+    var, rstd = cpu.forward(x, None, None, 1e-5, True)[2:]
+    np.testing.assert_allclose(
+        np.ldexp(rstd, k), reference.forward(ordinary, None, None, 0.0, True)[3], rtol=1e-14
+    )
+    assert (var > 1e300).all()
+
+
+def test_frozen_statistics_keep_infinities_out_of_dx(shape):
+    x, dy = np.random.default_rng(shape).standard_normal((2, *shape)).astype(np.float32)
+    rstd = np.full(shape[:3:2], 2.0)
+    x[-1] = np.inf
+    dx = cpu.backward_given(dy, x, 0 * rstd, rstd, None)[0]
+    np.testing.assert_array_equal(dx, 2 * dy)
+
+
 @pytest.mark.parametrize("j", [125, 118, 100, 60, -60, -100, -125, -135] if JIT else [125, -125])
 def test_large_and_small_dy(shape, j):
     assert_gradients(shape, np.float32, 0, j)

@@ -84,6 +84,11 @@ def test_threads_are_survived(start, layer):
     assert finish(start("masked,threads,region,inside", NUMBA_THREADING_LAYER=layer)) == RUNS_ON[layer]
 
 
+@pytest.mark.parametrize("what", ["threads,region", "fork,forked_pool", "spawned_pool"])
+def test_the_public_functions_survive_it_all(start, what, layer):
+    finish(start(what, target="group_norm", NUMBA_THREADING_LAYER=layer))
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
 @pytest.mark.parametrize("what", ["fork,forked_pool", "fork_before_import"])
 def test_forks_are_survived(start, what, layer):

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 import gnref
-from gnref.kernels.cpu import pool
-from gnref.kernels.cpu.pool import STEP, memory
+from gnref.kernels.cpu import reuse
+from gnref.kernels.cpu.reuse import STEP, borrow
 
 LARGE = (1, 2, 3000, 2000)  # 48 MB of float32
 
 
 @pytest.fixture(autouse=True)
-def empty_pool(monkeypatch):
-    monkeypatch.setattr(pool, "_kept", {})
+def nothing_kept():
+    reuse._kept.clear()
 
 
 def address(a):
@@ -23,38 +23,38 @@ def address(a):
 
 def kept():
     gc.collect()
-    return sorted(raw.size for arrays in pool._kept.values() for raw in arrays)
+    return sorted(raw.size for arrays in reuse._kept.values() for raw in arrays)
 
 
 def test_memory_comes_back_when_the_last_view_is_gone():
-    a = memory(5 * STEP)
+    a = borrow(5 * STEP)
     place, view = address(a), a[7:9].view(np.int8)
     del a
     assert kept() == []
     del view
     assert kept() == [5 * STEP]
-    assert address(memory(5 * STEP)) == place
+    assert address(borrow(5 * STEP)) == place
 
 
 def test_memory_that_is_held_is_nobody_elses():
-    arrays = [memory(3 * STEP) for _ in range(4)]
+    arrays = [borrow(3 * STEP) for _ in range(4)]
     for i, a in enumerate(arrays):
         a[:] = i
     assert [set(np.unique(a)) for a in arrays] == [{0}, {1}, {2}, {3}]
 
 
 def test_sizes_are_rounded_up():
-    a = memory(2 * STEP + 1)
+    a = borrow(2 * STEP + 1)
     assert a.size >= 2 * STEP + 1
     place = address(a)
     del a
-    assert address(memory(3 * STEP)) == place
+    assert address(borrow(3 * STEP)) == place
     assert kept() == [3 * STEP]
 
 
 def test_no_more_is_kept_than_the_limit(monkeypatch):
-    monkeypatch.setattr(pool, "KEEP", 5 * STEP)
-    arrays = [memory(n * STEP) for n in (1, 2, 3, 4, 6)]
+    monkeypatch.setattr(reuse, "KEEP", 5 * STEP)
+    arrays = [borrow(n * STEP) for n in (1, 2, 3, 4, 6)]
     while arrays:
         arrays.pop()
         assert sum(kept()) <= 5 * STEP
@@ -62,8 +62,8 @@ def test_no_more_is_kept_than_the_limit(monkeypatch):
 
 
 def test_a_limit_of_0_keeps_nothing(monkeypatch):
-    monkeypatch.setattr(pool, "KEEP", 0)
-    a = memory(STEP)
+    monkeypatch.setattr(reuse, "KEEP", 0)
+    a = borrow(STEP)
     del a
     assert kept() == []
 
@@ -71,13 +71,13 @@ def test_a_limit_of_0_keeps_nothing(monkeypatch):
 def test_the_limit_has_to_be_a_number(monkeypatch):
     monkeypatch.setenv("GNREF_KEEP_MB", "lots")
     with pytest.raises(ValueError, match="GNREF_KEEP_MB is 'lots'; expected a whole number"):
-        pool.limit()
+        reuse.limit()
     monkeypatch.setenv("GNREF_KEEP_MB", "7")
-    assert pool.limit() == 7 << 20
+    assert reuse.limit() == 7 << 20
 
 
 def test_where_memory_is_short_what_is_kept_goes_first(monkeypatch):
-    a = memory(STEP)
+    a = borrow(STEP)
     del a
     real, calls = np.empty, []
 
@@ -87,8 +87,8 @@ def test_where_memory_is_short_what_is_kept_goes_first(monkeypatch):
             raise MemoryError
         return real(size, dtype)
 
-    monkeypatch.setattr(pool.np, "empty", empty)
-    assert memory(2 * STEP).size == 2 * STEP
+    monkeypatch.setattr(reuse.np, "empty", empty)
+    assert borrow(2 * STEP).size == 2 * STEP
     assert kept() == [2 * STEP]
 
 

@@ -2,13 +2,14 @@
 
 An array of more than 32 MB is given back to the system as soon as it is freed, and the next one gets
 fresh pages, each filled with zeros first: that takes longer than the kernel does. So what large results
-leave is kept, at most `KEEP` bytes of it, and never while anything refers to it. The environment variable
-GNREF_KEEP_MB sets another limit; 0 keeps nothing.
+leave is kept, at most `KEEP` bytes of it, and never used again while anything refers to it. The environment
+variable GNREF_KEEP_MB sets another limit; 0 keeps nothing. Results above the limit get fresh pages.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ KEEP = limit()
 _kept: dict[int, list[Array]] = {}
 
 
-def memory(nbytes: int) -> Array:
+def borrow(nbytes: int) -> Array:
     """So many bytes or more, as uint8. The memory comes back here when the last view of it is gone."""
     size = -(-nbytes // STEP) * STEP
     if size > KEEP:
@@ -53,11 +54,11 @@ def allocate(size: int) -> Array:
         return np.empty(size, np.uint8)
 
 
-def keep(raw: Array) -> None:
-    """Take memory back. Sizes that nobody asked for lately go first."""
-    if sum(size * len(arrays) for size, arrays in list(_kept.items())) + raw.size > KEEP:
-        _kept.clear()
-    _kept.setdefault(raw.size, []).append(raw)
+def give_back(raw: Array, kept: dict[int, list[Array]] = _kept) -> None:
+    """Keep memory for the next result; if that is too much, instead of all that was kept so far."""
+    if raw.size + sum(size * len(arrays) for size, arrays in list(kept.items())) > KEEP:
+        kept.clear()
+    kept.setdefault(raw.size, []).append(raw)
 
 
 class Lent:
@@ -74,6 +75,5 @@ class Lent:
         interface: dict[str, Any] = self.raw.__array_interface__
         return interface
 
-    def __del__(self) -> None:
-        if keep is not None:  # at the end of the process, this module's names may be gone
-            keep(self.raw)
+    def __del__(self, give_back: Callable[[Array], None] = give_back) -> None:
+        give_back(self.raw)  # a default, for at the end of the process names of this module are gone
