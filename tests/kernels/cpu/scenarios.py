@@ -160,6 +160,7 @@ def interrupted():
     """Control-C, as soon as "ready" is read, over and over; then right results, in the same array."""
     run, _ = target(np.ones(SHAPE))
     y = np.zeros(SHAPE)
+    run(y)  # Numba itself does not survive an interrupt while it starts
     for seed in range(10):
         try:
             print("ready", flush=True)
