@@ -24,8 +24,12 @@ def test_the_peak_is_measured_after_what_was_there_before():
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
-def test_a_call_in_its_own_process(direction):
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_a_call_in_its_own_process(backend, direction, monkeypatch):
     """The result at least, which is new memory, also where an earlier one could leave its own."""
+    if backend == "cpu":
+        pytest.importorskip("numba")
+    monkeypatch.setenv("GNREF_BACKEND", backend)
     row = ROW._replace(shape=(64, 64, 64, 64), direction=direction)
     assert memory.peak_memory(row, 1) > 0.99
 
