@@ -1,4 +1,4 @@
-"""The command line: ``gnref check``, ``gnref bench`` and ``gnref axes``."""
+"""The command line: ``gnref check``, ``gnref museum``, ``gnref bench`` and ``gnref axes``."""
 
 from __future__ import annotations
 
@@ -41,19 +41,12 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"gnref {gnref.__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    check = commands.add_parser(
-        "check", help="property-test the norms, forward and backward, against oracles"
-    )
-    check.add_argument("--norm", action="append", choices=CHECK_NORMS, help="only this norm (repeatable)")
-    check.add_argument(
-        "--backend", action="append", choices=list(BACKENDS), help="only this backend (repeatable)"
-    )
-    check.add_argument("--max-examples", type=positive, default=30, help="per property and norm (30)")
-    check.add_argument("--seed", type=int, default=0, help="equal seeds draw equal problems (0)")
-    check.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
-    check.set_defaults(run=run_check)
-
+    _add_check(commands)
     _add_bench(commands)
+
+    museum = commands.add_parser("museum", help="real bugs of normalization layers, and what catches them")
+    museum.add_argument("number", nargs="?", type=positive, help="of an entry, to see it fail")
+    museum.set_defaults(run=run_museum)
 
     axes = commands.add_parser("axes", help="show which cells of an N x C x H x W block share a mean")
     for size in "NCHW":
@@ -64,6 +57,46 @@ def parser() -> argparse.ArgumentParser:
     axes.add_argument("--overwrite", action="store_true", help="let --save replace a file")
     axes.set_defaults(run=run_axes)
     return top
+
+
+def _add_check(commands: Any) -> None:
+    """Describe ``gnref check``."""
+    check = commands.add_parser(
+        "check",
+        help="property-test a normalization, forward and backward",
+        description="Without a target: gnref's own backends, with all that they promise. With targets: what "
+        "every normalization owes, in a process of its own; several make a table side by side.",
+    )
+    check.add_argument(
+        "targets",
+        nargs="*",
+        metavar="TARGET",
+        help="torch, torch.compile, jax, flax, onnxruntime, openvino, gnref:cpu, package.module:object, or "
+        "kernelbench:FILE",
+    )
+    check.add_argument("--norm", action="append", choices=CHECK_NORMS, help="only this norm (repeatable)")
+    check.add_argument(
+        "--backend",
+        action="append",
+        choices=list(BACKENDS),
+        help="without a target: only this one of gnref's",
+    )
+    check.add_argument("--max-examples", type=positive, help="per property and norm (40; gnref's own 30)")
+    check.add_argument("--seed", type=int, default=0, help="equal seeds draw equal problems (0)")
+    check.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
+    check.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the reports on targets there, too"
+    )
+    check.add_argument(
+        "--no-isolate",
+        dest="isolate",
+        action="store_false",
+        help="run targets in this process: no crash is caught",
+    )
+    check.add_argument(
+        "--self-test", action="store_true", help="how many planted mistakes the kit finds, and usual tests do"
+    )
+    check.set_defaults(run=run_check)
 
 
 def _add_bench(commands: Any) -> None:
@@ -107,55 +140,21 @@ def require(command: str, extra: str, *packages: str) -> None:
 def run_check(arguments: argparse.Namespace) -> int:
     """``gnref check``."""
     require("gnref check", "testing", "hypothesis", "rich", "ml_dtypes", "autograd")
+    from gnref.testing import command
+
+    return command.run(arguments)
+
+
+def run_museum(arguments: argparse.Namespace) -> int:
+    """``gnref museum``."""
+    require("gnref museum", "testing", "hypothesis", "rich", "ml_dtypes")
     from rich.console import Console
 
-    from gnref.testing.report import show, to_json
+    from gnref.testing import museum
 
-    if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
-        raise ValueError(f"--json is {str(arguments.json)!r}; expected a file in a folder that exists")
-    console = Console()
-    results, interrupted = _check_with_progress(console, arguments)
-    show(console, results)
-    if arguments.json is not None:
-        settings = {"max_examples": arguments.max_examples, "seed": arguments.seed}
-        arguments.json.write_text(to_json(results, settings) + "\n", encoding="utf-8")
-    if interrupted:
-        console.print("interrupted: the tables show what was done until then")
-        return 130
-    if any(r.status == "empty" for r in results):
-        console.print("a property met no example that says something about it: try more --max-examples")
-    return 1 if any(r.status in ("failed", "empty") for r in results) else 0
-
-
-def _check_with_progress(console: Any, arguments: argparse.Namespace) -> tuple[list[Any], bool]:
-    """Run the properties behind a progress bar; an interruption keeps what is done."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from gnref.testing.runner import check, plan
-    from gnref.testing.targets import Gnref
-
-    backends = arguments.backend or [name for name, state in gnref.backends().items() if state == "ready"]
-    for name in backends:
-        if gnref.backends()[name] != "ready":
-            raise BackendError(f"--backend is {name!r}, which is not ready: {gnref.backends()[name]}")
-    norms = arguments.norm or list(CHECK_NORMS)
-    results: list[Any] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("checking", total=len(plan(norms)) * len(backends))
-        runs = check(
-            [Gnref(name) for name in backends],
-            norms,
-            max_examples=arguments.max_examples,
-            seed=arguments.seed,
-        )
-        try:
-            for result in runs:
-                results.append(result)
-                progress.update(task, advance=1, description=f"{result.target} {result.norm}")
-        except KeyboardInterrupt:
-            return results, True
-    return results, False
+    number = arguments.number
+    Console().print(museum.listing() if number is None else museum.exhibit(number))
+    return 0
 
 
 def run_bench(arguments: argparse.Namespace) -> int:

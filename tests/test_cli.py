@@ -32,9 +32,9 @@ def test_check_fails_with_a_counterexample(monkeypatch, capsys):
 
 
 def test_an_interruption_keeps_what_is_done(monkeypatch, capsys):
-    from gnref.testing import runner
+    from gnref.testing import command
 
-    real, calls = runner.check_property, []
+    real, calls = command.check_property, []
 
     def interrupted(*args, **words):
         calls.append(1)
@@ -42,7 +42,7 @@ def test_an_interruption_keeps_what_is_done(monkeypatch, capsys):
             raise KeyboardInterrupt
         return real(*args, **words)
 
-    monkeypatch.setattr(runner, "check_property", interrupted)
+    monkeypatch.setattr(command, "check_property", interrupted)
     assert cli.main(["check", "--norm", "rms", "--max-examples", "2"]) == 130
     shown = capsys.readouterr().out
     assert "2 passed" in shown

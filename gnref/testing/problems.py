@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ NORMS = ("batch", "instance", "group", "layer", "rms", "batch_frozen")
 CHANNEL_NORMS = ("batch", "instance", "group", "batch_frozen")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Problem:
     """The inputs of a norm's forward and backward pass, as NumPy arrays.
 
@@ -41,6 +42,8 @@ class Problem:
         Where properties take further random numbers from.
     layout, dy_layout, param_layout : str
         How x, dy and the other arrays lie in memory, as `gnref.testing.memory` names it.
+    grade : str
+        How accurate an answer has to be, "A" or "B": see `gnref.testing.tolerances`.
     """
 
     norm: str
@@ -60,10 +63,14 @@ class Problem:
     layout: str = "plain"
     dy_layout: str = "plain"
     param_layout: str = "plain"
+    grade: str = "A"
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
             raise ValueError(f"norm is {self.norm!r}; expected one of {', '.join(NORMS)}")
+
+    def __repr__(self) -> str:
+        return f"Problem({self.norm!r}, shape={self.shape}, dtype={self.dtype!r})"
 
     def but(self, **changes: Any) -> Problem:
         """Return the same problem with some fields changed."""
@@ -73,6 +80,35 @@ class Problem:
     def shape(self) -> tuple[int, ...]:
         """The shape of x."""
         return tuple(self.x.shape)
+
+    @property
+    def dtype(self) -> str:
+        """The name of x's dtype."""
+        return str(self.x.dtype.name)
+
+    @property
+    def rank(self) -> int:
+        """The number of x's dimensions."""
+        return int(self.x.ndim)
+
+    @property
+    def channels(self) -> int | None:
+        """C; None for layer and rms."""
+        return self.shape[self.channel_axis] if self.norm in CHANNEL_NORMS else None
+
+    @property
+    def set_size(self) -> int:
+        """The number m of elements that share a mean and a variance."""
+        if self.normalized_shape is not None:
+            return prod(self.normalized_shape)
+        N, C, size = self.shape[0], self.channels or 1, self.x.size
+        if size == 0:
+            return 0
+        if self.norm == "instance":
+            return size // (N * C)
+        if self.norm == "group":
+            return size // (N * (self.num_groups or 1))
+        return size // C // (N // (self.virtual_batch_size or N))
 
     @property
     def function(self) -> str:

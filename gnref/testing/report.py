@@ -1,130 +1,180 @@
-"""The results of a run as a table, as JSON, and as lines of Python for what failed."""
+"""The verdict on a target: what holds, what does not and why, as text, JSON, Markdown or an exception."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 import gnref
-from gnref.testing.coverage import FEATURES, Coverage
-from gnref.testing.properties import PROPERTIES
-from gnref.testing.runner import MANY, SLACK, Result
+from gnref.testing.grades import Grade
+from gnref.testing.runner import Result
 
-LEGEND = (
-    "Numbers are the worst error in units of the tolerance: above 1 fails, and ~ marks those below "
-    f"{SLACK}, whose tolerance is slack (also of {MANY} examples or more of one dtype). = is bit-identical. "
-    "- is a property that is not this norm's. n is the number of examples."
-)
-HEADINGS = {"instance": "inst.", "batch_frozen": "frozen"}
+MARKS = {"passed": "ok", "failed": "FAIL", "unsupported": "unsupported", "skipped": "skipped"}
 
 
-def cell(result: Result | None) -> str:
-    """What the table says of one property on one norm."""
-    if result is None:
-        return "[dim]-[/]"
-    if result.status == "failed":
-        return "[bold red]FAIL[/]"
-    if result.status != "passed":
-        return "[yellow]skip[/]" if result.status == "skipped" else "[yellow]none[/]"
-    if result.worst == 0:
-        return "[green]=[/]"
-    return f"{result.worst:.2f}" + ("[yellow]~[/]" if result.slack else "")
+class ConformanceError(AssertionError):
+    """A target broke a property; the text says which, with the smallest counterexample."""
 
 
-def table(results: Sequence[Result], target: str) -> Table:
-    """One target's results: properties down, norms across."""
-    own = [r for r in results if r.target == target]
-    norms = list(dict.fromkeys(r.norm for r in own))
-    by_place = {(r.property_name, r.norm): r for r in own}
-    made = Table(title=target, box=SIMPLE_HEAD, caption=LEGEND, caption_justify="left", padding=0)
-    made.add_column("property", no_wrap=True)
-    for norm in norms:
-        made.add_column(HEADINGS.get(norm, norm), justify="right", no_wrap=True)
-    made.add_column("n", justify="right", no_wrap=True)
-    for name in (name for name in PROPERTIES if any(r.property_name == name for r in own)):
-        row = [by_place.get((name, norm)) for norm in norms]
-        count = sum(r.examples for r in row if r is not None)
-        made.add_row(escape(name), *(cell(r) for r in row), str(count))
-    return made
+@dataclass
+class Report:
+    """What `gnref.testing.check` found.
 
+    Attributes
+    ----------
+    target, norm : str
+        What was checked.
+    results : list of Result
+        One for each property: ``property``, ``status``, ``examples``, ``worst`` (the worst error in units of
+        the tolerance), ``counterexample`` (a `Problem` with its arrays), ``snippet`` (lines of Python that
+        reproduce it), ``diagnosis`` and ``museum``.
+    grades : dict of str to Grade
+        For each dtype of x: ``accuracy`` ("A", "B" or "F") and ``range`` (the largest s such that the target
+        is right at scales from 1/s to s).
+    batch_invariant : bool or None
+        Whether an example's results are the same bits alone and in a batch.
+    dtypes : mapping of str to tuple of str
+        The dtypes of x that were checked, and for each those of weight and bias.
+    excluded : float
+        The share of what is drawn without limits that is outside the declared domain.
+    require, settings : dict
+        The grades that were conditions, and the options of the run.
+    """
 
-def coverage_table(results: Sequence[Result]) -> Table:
-    """What the problems had in them, norm by norm."""
-    made = Table(title="share of the examples with", box=SIMPLE_HEAD)
-    made.add_column("")
-    for feature in FEATURES:
-        made.add_column(feature, justify="right")
-    for norm in dict.fromkeys(r.norm for r in results):
-        shares = total_coverage([r for r in results if r.norm == norm]).shares().values()
-        made.add_row(
-            HEADINGS.get(norm, norm), *("-" if share is None else f"{share:.0%}" for share in shares)
-        )
-    return made
+    target: str
+    norm: str
+    results: list[Result] = field(default_factory=list)
+    grades: dict[str, Grade] = field(default_factory=dict)
+    batch_invariant: bool | None = None
+    dtypes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    excluded: float = 0.0
+    require: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def failed(self) -> list[str]:
+        """The names of the properties that failed."""
+        return [result.property for result in self.results if result.status == "failed"]
 
-def total_coverage(results: Sequence[Result]) -> Coverage:
-    """Add up the coverage of several results."""
-    total = Coverage()
-    for result in results:
-        total.add(result.coverage)
-    return total
+    @property
+    def not_exercised(self) -> list[str]:
+        """The names of the properties about which no problem said anything."""
+        return [r.property for r in self.results if r.status not in ("passed", "failed")]
 
+    @property
+    def ok(self) -> bool:
+        """Whether no property failed, and some were asked at all."""
+        return not self.failed and any(result.status == "passed" for result in self.results)
 
-def show(console: Console, results: Sequence[Result]) -> None:
-    """Print everything: the tables, then each failure with the lines that reproduce it."""
-    for target in dict.fromkeys(r.target for r in results):
-        console.print(table(results, target))
-    console.print(coverage_table(results))
-    for reason in dict.fromkeys(r.reason for r in results if r.status == "skipped"):
-        properties = dict.fromkeys(r.property_name for r in results if r.reason == reason)
-        console.print(f"[yellow]skipped[/]: {', '.join(properties)}: {reason}", highlight=False)
-    for result in results:
-        if result.status == "failed":
-            where = escape(f"{result.target}, {result.norm}: {result.property_name}")
-            console.print(f"\n[bold red]{where}[/]: {escape(result.reason)}", highlight=False)
-            console.print(result.snippet, highlight=False, markup=False, soft_wrap=True)
-    console.print(verdict(results))
+    @property
+    def smallest(self) -> Result | None:
+        """The failure with the smallest counterexample."""
+        failures = [r for r in self.results if r.status == "failed" and r.counterexample is not None]
+        return min(failures, key=_size, default=None)
 
+    def __str__(self) -> str:
+        return self.to_markdown()
 
-def verdict(results: Sequence[Result]) -> str:
-    """One line: how many properties passed, failed and were skipped."""
-    count = {
-        status: sum(r.status == status for r in results)
-        for status in ("passed", "failed", "skipped", "empty")
-    }
-    examples = sum(r.examples for r in results)
-    line = f"{count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped"
-    return (
-        line + (f", {count['empty']} without examples" if count["empty"] else "") + f" ({examples} examples)"
-    )
+    def summary(self) -> str:
+        """The verdict in one line."""
+        count = len([r for r in self.results if r.status == "passed"])
+        line = f"{self.target}, {self.norm} norm: {count} properties hold"
+        if self.failed:
+            line += f", {len(self.failed)} fail"
+        if self.not_exercised:
+            line += f", {len(self.not_exercised)} not exercised"
+        if self.excluded:
+            line += f"; {self.excluded:.0%} of all problems are outside its domain"
+        return line
 
+    def raise_if_failed(self) -> None:
+        """Raise `ConformanceError` with the failures and the smallest counterexample, if there is one."""
+        if not self.ok:
+            raise ConformanceError(self._failures() or f"{self.summary()}: nothing was checked")
 
-def to_json(results: Sequence[Result], settings: dict[str, Any]) -> str:
-    """The results as JSON."""
-    rows = [
-        {
-            "target": r.target,
-            "norm": r.norm,
-            "property": r.property_name,
-            "status": r.status,
-            "examples": r.examples,
-            "worst_error_in_tolerances": None if r.exact or r.worst == float("inf") else r.worst,
-            "worst_by_dtype": r.worst_by_dtype,
-            "exact": r.exact,
-            "slack": r.slack,
-            "reason": r.reason,
-            "snippet": r.snippet,
+    def to_json(self) -> str:
+        """The report as JSON."""
+        return json.dumps(self.as_dict(), indent=2)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as dicts, lists, numbers and strings."""
+        return {
+            "gnref": gnref.__version__,
+            "target": self.target,
+            "norm": self.norm,
+            "ok": self.ok,
+            "failed": self.failed,
+            "not_exercised": self.not_exercised,
+            "excluded": self.excluded,
+            "dtypes": {name: list(params) for name, params in self.dtypes.items()},
+            "require": self.require,
+            "settings": self.settings | {"layouts": list(self.settings.get("layouts", ()))},
+            "batch_invariant": self.batch_invariant,
+            "grades": {name: {"accuracy": g.accuracy, "range": g.range} for name, g in self.grades.items()},
+            "results": [_as_dict(result) for result in self.results],
         }
-        for r in results
-    ]
-    norms = dict.fromkeys(r.norm for r in results)
-    shares = {norm: total_coverage([r for r in results if r.norm == norm]).shares() for norm in norms}
-    return json.dumps(
-        {"gnref": gnref.__version__, "settings": settings, "results": rows, "coverage": shares}, indent=2
-    )
+
+    def to_markdown(self) -> str:
+        """The report as Markdown: the verdict, the grades, the table, and every failure."""
+        lines = [f"## {self.summary()}", ""]
+        if self.grades:
+            lines += ["| dtype of x | accuracy | right at scales |", "|---|---|---|"]
+            lines += [f"| {name} | {g.accuracy} | {_span(g.range)} |" for name, g in self.grades.items()]
+            lines.append("")
+        if self.batch_invariant is not None:
+            how = "the same bits" if self.batch_invariant else "not the same bits"
+            lines += [f"An example alone and in a batch gives {how}.", ""]
+        lines += ["| property | status | examples | worst error / tolerance |", "|---|---|--:|--:|"]
+        lines += [_row(result) for result in self.results]
+        failures = self._failures()
+        return "\n".join([*lines, "", failures] if failures else lines) + "\n"
+
+    def _failures(self) -> str:
+        """Every failure in a few lines; the snippet of the smallest one."""
+        lines = []
+        smallest = self.smallest
+        for result in (r for r in self.results if r.status == "failed"):
+            lines.append(f"{self.target}, {self.norm} norm: {result.property}: {result.reason}")
+            lines += [f"    {text}" for text in (result.diagnosis, *result.museum) if text]
+        if smallest is not None:
+            size = _size(smallest)
+            lines += ["", f"The smallest counterexample has {size} elements ({smallest.property}):", ""]
+            lines += ["```python", smallest.snippet, "```"]
+        return "\n".join(lines)
+
+
+def _size(result: Result) -> int:
+    return 0 if result.counterexample is None else int(result.counterexample.x.size)
+
+
+def _span(reach: float) -> str:
+    return f"{1 / reach:.0e} to {reach:.0e}" if reach else "none"
+
+
+def _row(result: Result) -> str:
+    """A row of the table."""
+    status = MARKS.get(result.status, result.status)
+    worst = f"{result.worst:.3g}" if result.status in ("passed", "failed") else ""
+    name = result.property.replace("|", "\\|")
+    return f"| {name} | {status} | {result.examples} | {worst} |"
+
+
+def _as_dict(result: Result) -> dict[str, Any]:
+    """A result for JSON, whose numbers are finite."""
+    finite = result.worst < float("inf")
+    shape = None if result.counterexample is None else list(result.counterexample.shape)
+    return {
+        "property": result.property,
+        "status": result.status,
+        "examples": result.examples,
+        "excluded": result.excluded,
+        "worst_error_in_tolerances": result.worst if finite else None,
+        "worst_by_dtype": {k: v[1] for k, v in result.worst_by_dtype.items()},
+        "reason": result.reason,
+        "diagnosis": result.diagnosis,
+        "museum": list(result.museum),
+        "counterexample_shape": shape,
+        "snippet": result.snippet,
+    }

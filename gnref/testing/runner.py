@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import builtins
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import hypothesis
-from hypothesis import HealthCheck, Phase, given, settings
+import numpy as np
+from hypothesis import HealthCheck, Phase, assume, given, settings
 
 from gnref.testing import oracles
 from gnref.testing.coverage import Coverage
+from gnref.testing.domain import Domain
 from gnref.testing.problems import Problem
 from gnref.testing.properties import PROPERTIES, Property
 from gnref.testing.snippet import snippet
 from gnref.testing.strategies import problems
-from gnref.testing.targets import Target
+from gnref.testing.targets import Finding, Gnref, Refused, Stopped, Target, Unsupported
 
 SLACK = 0.02  # a worst error below this share of the tolerance says that the tolerance is too wide
 MANY = 20  # examples of one dtype, of which the worst says something about its tolerance
+RETURNS = "every call returns"  # the property that all exceptions, hangs and crashes belong to
+# After the first counterexample: how many smaller problems are tried, and for how many seconds.
+TRIES, SECONDS = 300, 20.0
+OUTSIDE = 200  # problems outside a domain before the first inside: enough to see that there is none
 
 
 class PropertyError(AssertionError):
@@ -31,12 +39,16 @@ class Result:
 
     Attributes
     ----------
-    target, norm, property_name : str
+    target, norm, property : str
         What was tested.
     status : str
-        "passed", "failed", "skipped" (an oracle is missing), or "empty" (no problem said anything).
+        "passed"; "failed"; "skipped" (an oracle is missing); "empty" (no problem said anything);
+        "unsupported" (none was inside the domain that the target declares); "not asked" (the target lacks
+        an ability that it takes, such as a backward pass); "not run" (the run ended before).
     examples : int
         Problems that said something about the property.
+    excluded : int
+        Problems outside the target's domain, or at an edge where it may and did refuse.
     worst : float
         The worst error in units of the tolerance, and
     worst_by_dtype : dict of str to (int, float)
@@ -44,31 +56,136 @@ class Result:
     exact : bool
         Whether the property allows no tolerance.
     reason : str
-        Why it failed or was skipped.
+        Why it failed, was skipped or not asked.
     counterexample : Problem or None
-        The smallest problem found that breaks the property, and
+        The smallest problem found that breaks the property,
     snippet : str
-        the lines of Python that reproduce it.
+        the lines of Python that reproduce it,
+    diagnosis : str
+        which results are wrong there, and by how much, and
+    museum : tuple of str
+        the real bugs that give the same wrong results, or, where none does, those that break this property.
     """
 
     target: str
     norm: str
-    property_name: str
+    property: str
     status: str = "passed"
     examples: int = 0
+    excluded: int = 0
     worst: float = 0.0
     worst_by_dtype: dict[str, tuple[int, float]] = field(default_factory=dict)
     exact: bool = False
     reason: str = ""
     counterexample: Problem | None = None
     snippet: str = ""
+    diagnosis: str = ""
+    museum: tuple[str, ...] = ()
     coverage: Coverage = field(default_factory=Coverage)
 
-    @property
+    @builtins.property
     def slack(self) -> bool:
         """Whether the tolerance was hardly used, by all examples or by many of one dtype."""
         used = [worst for count, worst in self.worst_by_dtype.values() if count >= MANY]
         return self.status == "passed" and any(0 < worst < SLACK for worst in (self.worst, *used))
+
+
+class Aside(NamedTuple):
+    """A finding about another property than the one that was tried, and the problem."""
+
+    finding: Finding
+    problem: Problem
+    tried: Property
+
+
+@dataclass
+class Trial:
+    """One property, tried on one problem after the other."""
+
+    prop: Property
+    target: Target
+    result: Result
+    domain: Domain
+    others: list[Aside] = field(default_factory=list)
+    deadline: float = float("inf")
+    tries: int = 0
+
+    def __call__(self, problem: Problem) -> None:
+        """Try one problem; raise if it breaks the property."""
+        if self.tries >= TRIES or time.monotonic() > self.deadline:
+            return
+        self.tries += self.result.status == "failed"
+        if self.domain.why_not(problem):
+            self.result.excluded += 1
+            if self.result.examples == 0 and self.result.excluded >= OUTSIDE:
+                raise Stopped
+            assume(False)
+        try:
+            ratio = self.measured(problem)
+        except PropertyError as error:
+            self.fail(problem, str(error))
+            raise
+        if ratio is not None:
+            self.note(problem, ratio)
+
+    def measured(self, problem: Problem) -> float | None:
+        """The ratio of a property that holds; None where the problem says nothing."""
+        try:
+            with np.errstate(all="ignore"):  # NaN and infinities are what it is about
+                ratio = self.prop.check(self.target, problem)
+        except Unsupported:
+            self.result.excluded += 1
+            return None
+        except Refused as error:
+            if not (self.prop.may_refuse or problem.set_size <= 1):
+                self.blame(Finding(RETURNS, str(error)), problem)
+            self.result.excluded += 1
+            return None
+        except Stopped:
+            raise
+        except Finding as finding:
+            self.blame(finding, problem)
+            self.result.excluded += 1
+            return None
+        except Exception as error:
+            raise PropertyError(f"{type(error).__name__}: {error}") from error
+        finally:
+            found, self.target.findings[:] = list(self.target.findings), []
+        for noted in found:
+            self.blame(noted, problem)
+        if ratio is not None and ratio > 1:
+            self.result.worst = ratio
+            raise PropertyError(self.told(problem, ratio))
+        return ratio
+
+    def blame(self, finding: Finding, problem: Problem) -> None:
+        """Raise a finding of this property; keep that of another one for it."""
+        if finding.property == self.prop.name:
+            raise PropertyError(str(finding))
+        self.others.append(Aside(finding, problem, self.prop))
+
+    def told(self, problem: Problem, ratio: float) -> str:
+        """Why a property does not hold."""
+        if ratio < float("inf"):
+            return f"the error is {ratio:.3g} times the tolerance"
+        if self.prop.exact and problem.grade == "A":
+            return "bits differ"
+        return f"does not hold: {self.prop.law}"
+
+    def note(self, problem: Problem, ratio: float) -> None:
+        """Count a problem on which the property holds."""
+        result = self.result
+        result.examples += 1
+        result.worst = max(result.worst, ratio)
+        count, largest = result.worst_by_dtype.get(problem.dtype, (0, 0.0))
+        result.worst_by_dtype[problem.dtype] = (count + 1, max(largest, ratio))
+        result.coverage.note(problem)
+
+    def fail(self, problem: Problem, reason: str) -> None:
+        """Keep the smallest counterexample; the first starts the clock of the search for smaller ones."""
+        if self.result.status != "failed":
+            self.result.status, self.deadline = "failed", time.monotonic() + SECONDS
+        self.result.counterexample, self.result.reason = problem, reason
 
 
 def check_property(
@@ -78,6 +195,7 @@ def check_property(
     *,
     max_examples: int = 30,
     seed: int = 0,
+    domain: Domain | None = None,
     **options: Any,
 ) -> Result:
     """Test one property on one norm of a target.
@@ -94,73 +212,69 @@ def check_property(
         How many problems to draw.
     seed : int
         Equal seeds draw equal problems.
+    domain : Domain, optional
+        The problems that the target is meant for.
     **options
         For `gnref.testing.strategies.problems`, over the property's own.
     """
-    result = Result(target.name, norm, prop.name, exact=prop.exact)
+    return run_trial(
+        Trial(prop, target, Result(target.name, norm, prop.name, exact=prop.exact), domain or Domain()),
+        max_examples,
+        seed,
+        options,
+    )
+
+
+def run_trial(trial: Trial, max_examples: int, seed: int, options: dict[str, Any]) -> Result:
+    """Draw problems until one breaks the property, and then smaller ones."""
+    prop, result = trial.prop, trial.result
+    if lacking := [ability for ability in prop.requires if ability not in trial.target.abilities]:
+        result.status, result.reason = "not asked", f"the target has no {', no '.join(lacking)}"
+        return result
     missing = oracles.available().get(prop.oracle or "", "ready")
     if missing != "ready":
         result.status, result.reason = "skipped", missing
         return result
+    drawn = dict(prop.options | options)
+    for name in ("dtypes", "layouts", "kinds", "eps"):  # what both limit is limited to what both have
+        if name in prop.options and name in options:
+            drawn[name] = [o for o in prop.options[name] if o in options[name]] or list(options[name])
 
     @hypothesis.seed(seed)
     @settings(
-        max_examples=max_examples,
+        max_examples=max(1, round(max_examples * prop.examples)),
         database=None,
         deadline=None,
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate, Phase.shrink],
     )
-    @given(problem=problems(norm, **(prop.options | options)))
-    def try_problem(problem: Problem) -> None:
-        result.counterexample = problem
-        ratio = prop.check(target, problem)
-        if ratio is None:
-            return
-        if ratio > 1:
-            result.worst = ratio
-            raise PropertyError(
-                f"the error is {ratio:.3g} times the tolerance" if not prop.exact else "bits differ"
-            )
-        result.examples += 1
-        result.worst = max(result.worst, ratio)
-        dtype = problem.x.dtype.name
-        count, largest = result.worst_by_dtype.get(dtype, (0, 0.0))
-        result.worst_by_dtype[dtype] = (count + 1, max(largest, ratio))
-        result.coverage.note(problem)
+    @given(problem=problems(result.norm, domain=trial.domain, **drawn))
+    def search(problem: Problem) -> None:
+        trial(problem)
 
     try:
-        try_problem()
-    except Exception as error:
-        result.status = "failed"
-        result.reason = str(error) if isinstance(error, PropertyError) else f"{type(error).__name__}: {error}"
-        if result.counterexample is None:  # no problem could be drawn: a fault of the strategy
-            raise
-        result.snippet = snippet(prop, target, result.counterexample)
-        return result
-    result.counterexample = None
-    if result.examples == 0:
-        result.status, result.reason = "empty", "no problem that was drawn says anything about it"
+        search()
+    except Stopped as error:
+        if result.status != "failed" and str(error):
+            result.status, result.reason = "not run", str(error)
+    except (Exception, BaseExceptionGroup) as error:
+        if result.status != "failed" and not isinstance(error, hypothesis.errors.Unsatisfiable):
+            raise  # no problem could be drawn: a fault of the strategy
+    if result.status == "failed":
+        assert result.counterexample is not None
+        result.snippet = snippet(prop, trial.target, result.counterexample)
+    elif result.status == "passed" and result.examples == 0:
+        result.status = "unsupported" if result.excluded else "empty"
+        result.reason = (
+            "every problem was outside the declared domain, or had no answer"
+            if result.excluded
+            else "no problem that was drawn says anything about it"
+        )
     return result
 
 
 def plan(norms: Sequence[str]) -> list[tuple[Property, str]]:
-    """List the pairs of property and norm to be tested."""
-    return [(prop, norm) for norm in norms for prop in PROPERTIES.values() if norm in prop.norms]
-
-
-def check(
-    targets: Sequence[Target],
-    norms: Sequence[str],
-    *,
-    max_examples: int = 30,
-    seed: int = 0,
-    on_result: Callable[[Result], None] = lambda result: None,
-) -> Iterator[Result]:
-    """Test every property on every norm of every target, and yield the results as they come."""
-    for target in targets:
-        for prop, norm in plan(norms):
-            result = check_property(prop, target, norm, max_examples=max_examples, seed=seed)
-            on_result(result)
-            yield result
+    """List the pairs of property and norm that gnref's own backends are asked."""
+    own = [prop for prop in PROPERTIES.values() if set(prop.requires) <= Gnref.abilities]
+    return [(prop, norm) for norm in norms for prop in own if norm in prop.norms]

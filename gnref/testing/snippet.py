@@ -20,6 +20,7 @@ WORDS = (
     "layout",
     "dy_layout",
     "param_layout",
+    "grade",
 )
 
 
@@ -31,7 +32,7 @@ def snippet(prop: Any, target: Any, problem: Problem) -> str:
     prop : Property
         The property that was broken.
     target : Target
-        What broke it: one of gnref's own backends can be written down, another is named.
+        What broke it; functions that cannot be imported by name are left for the reader to fill in.
     problem : Problem
         The problem.
     """
@@ -43,21 +44,50 @@ def snippet(prop: Any, target: Any, problem: Problem) -> str:
         if isinstance(value, np.ndarray) or value != getattr(default, name)
     ]
     needs_bfloat16 = any("bfloat16" in line for line in lines)
-    backend = getattr(target, "backend", None)
+    made = _target(target)
+    kinds = [kind for kind in ("Functions", "Gnref") if any(f"{kind}(" in line for line in made)]
     return "\n".join(
         [
             "import numpy as np",
             *(["from ml_dtypes import bfloat16"] if needs_bfloat16 else []),
-            "from gnref.testing import PROPERTIES, LAYOUTS, Gnref, Problem",
+            f"from gnref.testing import {', '.join(sorted(['PROPERTIES', 'LAYOUTS', 'Problem', *kinds]))}",
+            *made,
             "",
             "problem = Problem(",
             f"    {problem.norm!r},",
             *lines,
             ")",
-            f"target = Gnref({backend!r})" if backend else f"target = ...  # {target.name}",
             f"print(PROPERTIES[{prop.name!r}].check(target, problem))  # above 1 the property is broken",
         ]
     )
+
+
+def _target(target: Any) -> list[str]:
+    """The lines that make the target, as far as they can be written down."""
+    if hasattr(target, "backend"):
+        return ["", f"target = Gnref({target.backend!r})"]
+    recipe = getattr(target, "recipe", None)
+    if recipe is None:
+        return ["", f"target = ...  # {target.name}"]
+    options = "".join(f", {name}={value!r}" for name, value in recipe.options.items() if value)
+    if isinstance(recipe.forward, str):
+        return [
+            "from gnref.testing.targets.spec import parse",
+            "",
+            f"given = parse({recipe.forward!r}).arguments({recipe.options['norm']!r})",
+            f"target = Functions(given['forward'], given.get('backward'){options})",
+        ]
+    lines, names = [], []
+    for function, absent in ((recipe.forward, "..."), (recipe.backward, "None")):
+        name, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", None)
+        if function is None:
+            names.append(absent)
+        elif module and name.isidentifier() and module != "__main__":
+            lines.append(f"from {module} import {name}")
+            names.append(name)
+        else:
+            names.append("...")
+    return [*lines, "", f"target = Functions({', '.join(names)}{options})  # {target.name}"]
 
 
 def _literal(problem: Problem, name: str, value: Any) -> str:

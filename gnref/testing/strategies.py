@@ -6,7 +6,8 @@ absent parameters, then its distribution turns to small integers and its seed to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import gcd, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +15,19 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from gnref.testing import data
+from gnref.testing.domain import Domain
 from gnref.testing.memory import LAYOUTS
 from gnref.testing.problems import CHANNEL_NORMS, Array, Problem
 from gnref.testing.tolerances import largest_result
 
 PARAM_LAYOUTS = ("plain", "every_second", "backwards", "read_only")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
+PARAM_DTYPES = {
+    "float32": ("float32",),
+    "float64": ("float64",),
+    "float16": ("float16", "float32"),
+    "bfloat16": ("bfloat16", "float32"),
+}
 
 
 class Range(NamedTuple):
@@ -30,17 +38,42 @@ class Range(NamedTuple):
 
 
 RANGES = {
-    "float64": Range((0.0, 1.0, 1e3, 1e6, 1e9), (1.0, 1e-18, 1e18, 1e-3, 1e3)),
-    "float32": Range((0.0, 1.0, 1e2, 1e4, 1e6), (1.0, 1e-18, 1e18, 1e-3, 1e3)),
-    "bfloat16": Range((0.0, 1.0, 1e2), (1.0, 1e-18, 1e18, 1e-3, 1e3)),
-    "float16": Range((0.0, 1.0, 1e1), (1.0, 1e-1, 1e1)),
+    "A": {
+        "float64": Range((0.0, 1.0, 1e3, 1e6, 1e9), (1.0, 1e-18, 1e18, 1e-3, 1e3)),
+        "float32": Range((0.0, 1.0, 1e2, 1e4, 1e6), (1.0, 1e-18, 1e18, 1e-3, 1e3)),
+        "bfloat16": Range((0.0, 1.0, 1e2), (1.0, 1e-18, 1e18, 1e-3, 1e3)),
+        "float16": Range((0.0, 1.0, 1e1), (1.0, 1e-1, 1e1)),
+    },
+    # What a sound kernel without special care survives: see `gnref.testing.tolerances`.
+    "B": {
+        "float64": Range((0.0, 1.0, 1e2, 1e4), (1.0, 1e-4, 1e4, 1e-2, 1e2)),
+        "float32": Range((0.0, 1.0, 1e1, 1e2, 1e3), (1.0, 1e-4, 1e4, 1e-2, 1e2)),
+        "bfloat16": Range((0.0, 1.0, 1e1, 1e2, 1e3), (1.0, 1e-4, 1e4, 1e-2, 1e2)),
+        "float16": Range((0.0, 1.0, 1e1, 1e2, 1e3), (1.0, 1e-2, 1e1, 1e-1)),
+    },
 }
 EASY = Range((0.0, 1.0), (1.0,))
 
 
+class Most(NamedTuple):
+    """The largest offset that leaves a dtype digits for the spread, and the largest scale in its range."""
+
+    offset: float
+    scale: float
+
+
+MOST = {
+    "float64": Most(1e9, 1e18),
+    "float32": Most(1e6, 1e18),
+    "bfloat16": Most(1e3, 1e18),
+    "float16": Most(1e3, 1e2),
+}
+EVERYWHERE = Domain()
+
+
 # (G, K): G groups of K channels. Where G = K, or either is 1, mistakes in the grouping do not show.
 GROUPS = ((1, 1), (2, 3), (3, 2), (1, 3), (3, 1), (2, 2), (2, 4), (4, 3), (3, 5), (5, 2), (2, 7))
-FEW = ((1, 1), (2, 1), (1, 2))
+FEW = ((1, 1), (2, 1), (1, 2), (2, 3))
 
 
 class Sizes(NamedTuple):
@@ -53,17 +86,26 @@ class Sizes(NamedTuple):
 
 
 @st.composite
-def sizes(draw: st.DrawFn, max_elements: int, batch_sizes: Sequence[int], lengths: Sequence[int]) -> Sizes:
-    """Draw N, G groups of K channels and 0 to 3 spatial axes, with at most so many elements.
+def sizes(
+    draw: st.DrawFn,
+    max_elements: int,
+    batch_sizes: Sequence[int],
+    lengths: Sequence[int],
+    spatial_axes: Sequence[int],
+    channel_multiple: int,
+) -> Sizes:
+    """Draw N, G groups of K channels and so many spatial axes, with at most so many elements.
 
     Every draw has its own range, whatever was drawn before, so that one can shrink and leave the
     others alone; what is too large is cut afterwards.
     """
-    N, (G, K) = draw(st.sampled_from(list(batch_sizes))), draw(st.sampled_from(GROUPS))
-    spatial = draw(st.lists(st.integers(1, 7), max_size=3))
+    N, (G, K) = draw(st.sampled_from(list(batch_sizes))), draw(st.sampled_from(FEW if lengths else GROUPS))
+    K *= channel_multiple // gcd(G * K, channel_multiple)
+    axes = draw(st.sampled_from(list(spatial_axes)))
+    spatial = draw(st.lists(st.integers(1, 7), min_size=axes, max_size=axes))
     longer = draw(st.sampled_from([1, 1, 1, 5, 13, 37]))  # now and then a longer set
     if lengths:  # few sets, and long ones
-        return Sizes(min(N, 2), *draw(st.sampled_from(FEW)), (draw(st.sampled_from(list(lengths))),))
+        return Sizes(min(N, 2), G, K, (draw(st.sampled_from(list(lengths))),) + (1,) * (axes - 1))
     if spatial:
         spatial[-1] *= longer
     N = max(1, min(N, max_elements // (G * K)))
@@ -81,15 +123,21 @@ def problems(
     *,
     max_elements: int = 240,
     dtypes: Sequence[str] = DTYPES,
+    param_dtypes: Mapping[str, Sequence[str]] | None = None,
     kinds: Sequence[str] = ("integers", "normal", "heavy_tailed", "normal", "one_hot", "constant"),
     layouts: Sequence[str] = tuple(LAYOUTS),
+    param_layouts: Sequence[str] = PARAM_LAYOUTS,
     hard: bool = True,
     eps: Sequence[float] = (1e-5, 1e-3, 0.5, 0.0),
-    channel_axes: bool = True,
+    channel_axes: bool | Sequence[str] = True,
     affine: bool | None = None,
     batch_sizes: Sequence[int] = (1, 2, 3, 4),
     lengths: Sequence[int] = (),
     virtual: Sequence[bool] = (False, True),
+    offsets: Sequence[float] | None = None,
+    scales: Sequence[float] | None = None,
+    grade: str = "A",
+    domain: Domain = EVERYWHERE,
 ) -> Problem:
     """Draw a problem of a norm.
 
@@ -100,14 +148,21 @@ def problems(
     max_elements : int
         The largest size of x.
     dtypes, kinds, layouts : sequence of str
-        To draw x's dtype, distribution and memory layout from.
+        To draw x's dtype, distribution and memory layout from (dy's layout too).
+    param_layouts : sequence of str
+        To draw the memory layout of weight and bias from.
+    param_dtypes : mapping, optional
+        The dtypes that weight and bias may have for a dtype of x; by default x's own, and for 16 bits
+        float32 too.
     hard : bool
-        Whether to draw offsets up to 1e6 spreads (float32; 1e9 for float64) and scales from 1e-18 to
-        1e18, eps scaled along; if not, offsets of at most one spread.
+        Whether to draw offsets and scales as far as the grade goes (A, float32: 1e6 spreads, 1e-18 to
+        1e18), eps scaled along; if not, offsets of at most one spread.
     eps : sequence of float
         To draw eps from, in units of the squared scale.
-    channel_axes : bool
-        Whether C may stand elsewhere than at axis 1.
+    channel_axes : bool or sequence of str
+        Whether C may stand elsewhere than at axis 1; or "channels_first", "channels_last" or both.
+    offsets, scales : sequence of float, optional
+        To draw x's offset (in spreads) and scale from, instead of what ``hard`` says.
     affine : bool, optional
         Whether weight and bias are there; by default each may be absent.
     batch_sizes : sequence of int
@@ -116,19 +171,33 @@ def problems(
         If given, to draw H*W from, for few and long sets; max_elements then does not hold.
     virtual : sequence of bool
         To draw from whether batch norm has virtual batches.
+    grade : str
+        Of accuracy, "A" or "B".
+    domain : Domain
+        The problems that a target is meant for; ranks, dtypes, multiples and sizes are drawn inside.
     """
-    size = draw(sizes(max_elements, batch_sizes, lengths))
-    shape, options = draw(structures(norm, size, channel_axes, virtual))
-    dtype = draw(st.sampled_from(list(dtypes)))
+    spatial_axes = [rank - 2 for rank in domain.ranks or range(2, 7) if rank >= 2] or [0]
+    if lengths:
+        spatial_axes = [axes for axes in spatial_axes if axes > 0] or [1]
+    multiple = domain.channel_multiple
+    size = draw(sizes(max_elements * min(multiple, 4), batch_sizes, lengths, spatial_axes, multiple))
+    size = _within(size, norm, domain)
+    shape, options = draw(structures(norm, size, channel_axes, virtual, domain))
+    dtype = draw(
+        st.sampled_from([name for name in dtypes if name in (domain.dtypes or dtypes)] or list(dtypes))
+    )
+    affine = True if domain.affine_required else affine
     present = st.sampled_from([False, True, True, True]) if affine is None else st.just(affine)
     with_weight, with_bias = draw(present), draw(present) and norm != "rms"
-    param_dtype = dtype if dtype in ("float32", "float64") else draw(st.sampled_from([dtype, "float32"]))
-    if lengths and dtype == "float16":  # a sum over so many may be more than float16 can hold
-        param_dtype = "float32"
+    param_dtype = draw(st.sampled_from(list((param_dtypes or PARAM_DTYPES)[dtype])))
+    if lengths and dtype == "float16" and "float32" in (param_dtypes or PARAM_DTYPES)[dtype]:
+        param_dtype = "float32"  # a sum over so many may be more than float16 can hold
+    layouts = ("plain",) if domain.contiguous else layouts
     layout, dy_layout = draw(st.sampled_from(list(layouts))), draw(st.sampled_from(list(layouts)))
-    param_layout = draw(st.sampled_from(PARAM_LAYOUTS))
-    reach = RANGES[dtype] if hard else EASY
-    offset, scale = draw(st.sampled_from(reach.offsets)), draw(st.sampled_from(reach.scales))
+    param_layout = draw(st.sampled_from(("plain",) if domain.contiguous else list(param_layouts)))
+    reach = RANGES[grade][dtype] if hard else EASY
+    offset = draw(st.sampled_from(_held(offsets, MOST[dtype].offset) or reach.offsets))
+    scale = draw(st.sampled_from(_held(scales, MOST[dtype].scale) or reach.scales))
     eps_in_scale = draw(st.sampled_from(list(eps)))
     kind, dy_kind = draw(st.sampled_from(list(kinds))), draw(st.sampled_from(["integers", "normal"]))
     seed = draw(st.integers(0, 2**16))
@@ -152,6 +221,7 @@ def problems(
         layout=layout,
         dy_layout=dy_layout,
         param_layout=param_layout,
+        grade=grade,
         **options,
     )
     if dtype == "float16":  # whose largest number, 65504, a dx of a narrow set may well exceed
@@ -159,25 +229,61 @@ def problems(
     return problem
 
 
+def _held(numbers: Sequence[float] | None, largest: float) -> list[float]:
+    """Those of some offsets or scales that a dtype has enough digits or range for."""
+    return [a for a in numbers or () if a == 0 or 1 / largest <= a <= largest]
+
+
+def _within(size: Sizes, norm: str, domain: Domain) -> Sizes:
+    """Cut what makes the sets larger than the domain has them."""
+    if domain.max_set is None:
+        return size
+    N, G, K, spatial = size
+    fixed = {"instance": 1, "group": K, "batch": N}.get(norm, G * K)
+    budget = max(1, domain.max_set // fixed)
+    cut = []
+    for s in spatial:
+        cut.append(min(s, budget))
+        budget //= cut[-1]
+    return Sizes(N if norm != "batch" or fixed <= domain.max_set else domain.max_set, G, K, tuple(cut))
+
+
 @st.composite
 def structures(
-    draw: st.DrawFn, norm: str, size: Sizes, channel_axes: bool, virtual: Sequence[bool]
+    draw: st.DrawFn,
+    norm: str,
+    size: Sizes,
+    channel_axes: bool | Sequence[str],
+    virtual: Sequence[bool],
+    domain: Domain,
 ) -> tuple[tuple[int, ...], dict[str, Any]]:
     """Arrange the sizes as a norm wants them: x's shape, and the options that go with it."""
     N, G, K, spatial = size
     if norm not in CHANNEL_NORMS:
-        shape = (N, G, K, *spatial)
-        ndim = draw(st.integers(1, len(shape)))
-        start = draw(st.integers(0, len(shape) - ndim))
+        shape = (N, G, K, *spatial)[-max(domain.ranks or (6,)) :]
+        ndim = draw(st.integers(1, len(shape) - (N > 4)))  # many examples are there to be told apart
+        start = draw(st.integers(0, (len(shape) - ndim) * (N <= 4)))
+        if domain.ranks is not None:
+            rank = draw(st.sampled_from(sorted(domain.ranks)))
+            shape, start = (1,) * (rank - len(shape)) + shape, max(0, len(shape) - rank)
+            ndim = min(ndim, rank)
         shape = shape[start:]
+        if prod(shape[len(shape) - ndim :]) % domain.channel_multiple:
+            shape = (*shape[:-1], shape[-1] * domain.channel_multiple)
         return shape, {"normalized_shape": shape[len(shape) - ndim :], "params": shape[len(shape) - ndim :]}
     if norm == "batch" and N * np.prod(spatial, dtype=int) == 1:
         N = 2
     C = G * K
-    axis = draw(st.integers(1, 1 + len(spatial))) if channel_axes else 1
+    if isinstance(channel_axes, bool):
+        axis = draw(st.integers(1, 1 + len(spatial))) if channel_axes else 1
+        from_end = axis != 1 and draw(st.booleans())
+    else:
+        last = draw(st.sampled_from(list(channel_axes))) == "channels_last"
+        axis = 1 + len(spatial) if last else 1
+        from_end = last and (axis == 1 or draw(st.booleans()))
     shape = (N, *spatial[: axis - 1], C, *spatial[axis - 1 :])
-    if axis != 1 and draw(st.booleans()):
-        axis -= len(shape)  # counted from the end
+    if from_end:
+        axis -= len(shape)
     options: dict[str, Any] = {"channel_axis": axis, "params": (C,)}
     if norm == "group":
         options["num_groups"] = G

@@ -1,73 +1,63 @@
-import io
 import json
 
-from rich.console import Console
-from textbook import Textbook
+import kernels
+import pytest
 
-from gnref.testing import PROPERTIES, Gnref, Result, check_property
-from gnref.testing.report import cell, show, to_json, verdict
-
-PLAIN = {"channel_axes": False, "layouts": ("plain",)}
+from gnref.testing import Report, check
+from gnref.testing.report import ConformanceError
 
 
-def results():
-    names = ("y equals plain loops", "inputs are unchanged", "<dx,xhat> = eps rstd^3 <w dy,xhat>")
-    good = [check_property(PROPERTIES[name], Gnref("reference"), "group", max_examples=5) for name in names]
-    bad = check_property(
-        PROPERTIES["dx sums to 0 over a set"], Textbook("dx is 0"), "group", max_examples=5, **PLAIN
-    )
-    skipped = Result("gnref:reference", "group", "y equals torch", "skipped", reason="torch is not installed")
-    wrong = check_property(
-        PROPERTIES["f(x)[i] = f(x[i:i+1])"], Textbook("mean term forgotten"), "group", max_examples=5
-    )
-    return [*good, bad, skipped, wrong]
+@pytest.fixture(scope="module")
+def wrong():
+    return check(kernels.cancelling, norm="group", dtypes=("float32",), max_examples=20)
 
 
-def text(rows):
-    console = Console(file=io.StringIO(), width=80, color_system=None)
-    show(console, rows)
-    return console.file.getvalue()
+@pytest.fixture(scope="module")
+def right():
+    return check(kernels.right, kernels.backward, norm="group", dtypes=("float32",), max_examples=2)
 
 
-def test_the_table_says_it_all():
-    shown = text(results())
-    assert "y equals plain loops" in shown
-    assert "share of the examples with" in shown
-    assert "skipped: y equals torch: torch is not installed" in shown
-    assert shown.rstrip().splitlines()[-1] == verdict(results())
+def test_the_verdict_is_the_first_line(wrong, right):
+    assert wrong.summary().startswith("cancelling, group norm: ")
+    assert f"{len(wrong.failed)} fail" in wrong.summary()
+    assert "fail" not in right.summary()
+    assert str(right).startswith(f"## {right.summary()}")
 
 
-def test_brackets_in_a_property_are_not_markup():
-    row = check_property(PROPERTIES["f(x)[i] = f(x[i:i+1])"], Gnref("reference"), "group", max_examples=3)
-    assert "f(x)[i] = f(x[i:i+1])" in text([row])
+def test_every_failure_is_explained(wrong):
+    for result in wrong.results:
+        if result.status == "failed":
+            assert result.reason
+            assert "problem = Problem(" in result.snippet
+            assert result.counterexample.x.dtype == "float32"
+    grows = next(r for r in wrong.results if r.property == "error grows like the offset at most")
+    assert "expected" in grows.diagnosis
+    assert any("E[x^2] - E[x]^2" in line for line in grows.museum)
 
 
-def test_a_failure_shows_its_program():
-    prop = PROPERTIES["gradients equal exact fractions"]
-    row = check_property(prop, Textbook("dx is 0"), "group", max_examples=30, **PLAIN)
-    shown = text([row])
-    assert "FAIL" in shown
-    assert "problem = Problem(" in shown
-    assert "0 passed, 1 failed, 0 skipped" in shown
+def test_raise_if_failed(wrong, right):
+    right.raise_if_failed()
+    with pytest.raises(ConformanceError, match="The smallest counterexample has"):
+        wrong.raise_if_failed()
 
 
-def test_cells():
-    assert cell(None) == "[dim]-[/]"
-    assert cell(Result("t", "batch", "l", "empty")) == "[yellow]none[/]"
-    assert cell(Result("t", "batch", "l", "skipped")) == "[yellow]skip[/]"
-    assert cell(Result("t", "batch", "l", worst=0.5)) == "0.50"
-    assert "~" in cell(Result("t", "batch", "l", worst=0.01)), "a slack tolerance is flagged"
-    many = {"float32": (20, 0.01), "float16": (20, 0.5)}
-    assert "~" in cell(Result("t", "batch", "l", worst=0.5, worst_by_dtype=many)), "also that of one dtype"
-    few = {"float32": (19, 0.01), "float16": (20, 0.5)}
-    assert cell(Result("t", "batch", "l", worst=0.5, worst_by_dtype=few)) == "0.50"
-    assert "=" in cell(Result("t", "batch", "l"))
+def test_nothing_checked_is_not_ok():
+    with pytest.raises(ConformanceError, match="nothing was checked"):
+        Report("mine", "group").raise_if_failed()
 
 
-def test_json():
-    found = json.loads(to_json(results(), {"seed": 0}))
-    assert found["settings"] == {"seed": 0}
-    assert [row["status"] for row in found["results"]].count("skipped") == 1
-    assert found["results"][0]["worst_error_in_tolerances"] > 0
-    assert found["results"][1]["exact"] is True
-    assert set(found["coverage"]) == {"group"}
+def test_json_reads_back(wrong):
+    found = json.loads(wrong.to_json())
+    assert found["ok"] is False
+    assert found["failed"] == wrong.failed
+    assert found["grades"]["float32"] == {"accuracy": "F", "range": found["grades"]["float32"]["range"]}
+    statuses = {row["property"]: row["status"] for row in found["results"]}
+    assert statuses["error grows like the offset at most"] == "failed"
+    assert "Infinity" not in wrong.to_json()
+
+
+def test_markdown_has_every_property(wrong):
+    text = wrong.to_markdown()
+    assert all(f"| {result.property} |" in text for result in wrong.results)
+    assert "| float32 | F |" in text
+    assert text.count("```") == 2

@@ -1,9 +1,9 @@
 """The properties that every correct norm obeys. `PROPERTIES` has them by name."""
 
-from gnref.testing.properties import algebra, identities, oracles, sets, storage
+from gnref.testing.properties import algebra, edges, exactness, grades, identities, oracles, sets, storage
 from gnref.testing.properties.property import ENTERED, Property
 
-ORDER = (oracles, algebra, sets, identities, storage)
+ORDER = (oracles, exactness, grades, algebra, sets, identities, storage, edges)
 PROPERTIES: dict[str, Property] = {
     name: entered
     for module in ORDER
@@ -11,4 +11,15 @@ PROPERTIES: dict[str, Property] = {
     if entered.check.__module__ == module.__name__
 }
 
-__all__ = ["PROPERTIES", "Property", "algebra", "identities", "oracles", "sets", "storage"]
+__all__ = [
+    "PROPERTIES",
+    "Property",
+    "algebra",
+    "edges",
+    "exactness",
+    "grades",
+    "identities",
+    "oracles",
+    "sets",
+    "storage",
+]

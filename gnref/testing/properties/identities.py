@@ -5,23 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from gnref.testing.problems import Problem
-from gnref.testing.properties.property import holds, wide, worst
-from gnref.testing.targets import Target, gradients
+from gnref.testing.properties.property import close, holds, results, wide, worst
+from gnref.testing.targets.target import Target, gradients
 from gnref.testing.tolerances import tolerance
 
 
 def same(target: Target, one: Problem, other: Problem) -> float:
     """Compare y and all gradients of two problems that are the same by another name."""
-    tol = tolerance(one)
-    pairs = [(wide(target.forward(one).y) - wide(target.forward(other).y), 2 * tol.y)]
-    limits = (tol.dx, tol.dweight, tol.dbias)
-    for got, expected, limit in zip(gradients(target, one), gradients(target, other), limits, strict=True):
-        if got is not None and expected is not None:
-            pairs.append((wide(got) - wide(expected), 2 * limit))
-    return worst(*pairs)
+    here, there = results(target, one), results(target, other)
+    common = here.keys() & there.keys()
+    return close(one, {k: here[k] for k in common}, {k: there[k] for k in common})
 
 
-@holds("G = 1 is layer norm", norms=["group"], channel_axes=False)
+@holds("G = 1 is layer norm", norms=["group"], requires=("norms",), museum=(50,), channel_axes=False)
 def one_group(target: Target, problem: Problem) -> float | None:
     """With affine they differ: a weight per channel here, a weight per element there."""
     bare = problem.but(num_groups=1, weight=None, bias=None)
@@ -29,14 +25,14 @@ def one_group(target: Target, problem: Problem) -> float | None:
     return same(target, bare, layer)
 
 
-@holds("G = C is instance norm", norms=["instance"])
+@holds("G = C is instance norm", norms=["instance"], requires=("norms",))
 def all_groups(target: Target, problem: Problem) -> float | None:
     """A group of one channel is that channel."""
     C = problem.shape[problem.channel_axis]
     return same(target, problem.but(norm="group", num_groups=C), problem)
 
 
-@holds("N = 1: batch norm is instance norm", norms=["instance"])
+@holds("N = 1: batch norm is instance norm", norms=["instance"], requires=("norms",))
 def one_example(target: Target, problem: Problem) -> float | None:
     """Where the set has more than one element, which batch norm asks for."""
     first = problem.but(x=problem.x[:1], dy=problem.dy[:1])
@@ -45,7 +41,7 @@ def one_example(target: Target, problem: Problem) -> float | None:
     return same(target, first.but(norm="batch"), first)
 
 
-@holds("virtual batches are pieces", norms=["batch"], virtual=(True,))
+@holds("virtual batches are pieces", norms=["batch"], requires=("norms",), museum=(63, 64), virtual=(True,))
 def pieces(target: Target, problem: Problem) -> float | None:
     """y and dx piece by piece; dweight and dbias are sums over the pieces."""
     size = problem.virtual_batch_size

@@ -1,0 +1,58 @@
+"""Two laws with grades: how the error grows with the offset of x, and at which scales of x it is small."""
+
+from __future__ import annotations
+
+from gnref.testing.problems import Problem
+from gnref.testing.properties.oracles import compare_gradients, compare_y
+from gnref.testing.properties.property import holds
+from gnref.testing.targets.target import Target
+
+ACCURACY, RANGE = "error grows like the offset at most", "scales of x"
+OFFSETS = {
+    "float64": (0.0, 1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9),
+    "float32": (0.0, 1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6),
+    "float16": (0.0, 1.0, 1e1, 1e2, 1e3),
+    "bfloat16": (0.0, 1.0, 1e1, 1e2, 1e3),
+}
+SCALES = (1.0, 1e1, 1e-1, 1e2, 1e-2, 1e4, 1e-4, 1e6, 1e-6, 1e9, 1e-9, 1e12, 1e-12, 1e15, 1e-15, 1e18, 1e-18)
+
+
+def right(target: Target, problem: Problem) -> float | None:
+    """y and the gradients; fractions are needed for float64 alone."""
+    oracle = "exact" if problem.dtype == "float64" else "fsum"
+    found = [compare_y(target, problem, oracle)]
+    if "backward" in target.abilities:
+        found.append(compare_gradients(target, problem, oracle))
+    told = [ratio for ratio in found if ratio is not None]
+    return max(told) if told else None
+
+
+@holds(
+    ACCURACY,
+    but=["batch_frozen"],
+    oracle="exact",
+    museum=(1, 2, 3, 4, 5, 7, 8, 9, 10, 16, 18, 70),
+    max_elements=60,
+    kinds=("normal", "integers", "one_hot"),
+    scales=(1.0,),
+    eps=(1e-5, 1e-3),
+)
+def accuracy(target: Target, problem: Problem) -> float | None:
+    """x = offset + spread: grade B allows an error in step with offset/spread, grade A none that grows."""
+    return right(target, problem)
+
+
+@holds(
+    RANGE,
+    but=["batch_frozen"],
+    oracle="exact",
+    museum=(6, 11, 14),
+    max_elements=60,
+    kinds=("normal", "integers"),
+    offsets=(0.0, 1.0),
+    scales=tuple(scale for scale in SCALES if 1e-4 <= scale <= 1e4),
+    eps=(1e-5, 1e-3, 0.5),
+)
+def scales(target: Target, problem: Problem) -> float | None:
+    """x in other units, eps with it: right from 1e-4 to 1e4, or as far as is required."""
+    return right(target, problem)

@@ -1,0 +1,256 @@
+"""A user's own functions as a target: plain callables in the arrays of any library."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gnref.testing.domain import Domain
+from gnref.testing.problems import Array, Problem
+from gnref.testing.targets.guarded import Guarded, guarded
+from gnref.testing.targets.libraries import library
+from gnref.testing.targets.target import Finding, Forward, Gradients, Refused, Unsupported
+from gnref.testing.targets.watched import overrun
+
+Function = Callable[..., Any]
+UNCHANGED, IN_BOUNDS = "inputs are unchanged", "reads and writes in bounds"
+
+
+class Saved(NamedTuple):
+    """What a backward pass needs of its forward pass."""
+
+    problem: Problem
+    mean: Array | None
+    rstd: Array | None
+
+
+class Recipe(NamedTuple):
+    """How to make a target: its functions, or the text that names them; and the options of `Functions`."""
+
+    forward: Function | str
+    backward: Function | None
+    options: dict[str, Any]
+
+
+class Functions:
+    """A forward and a backward function of one norm.
+
+    Parameters
+    ----------
+    forward, backward : callable
+        As `gnref.testing.check` describes them.
+    norm : str
+        What they compute.
+    arrays, device
+        The library whose arrays they take, and where.
+    domain : Domain
+        The problems that they are meant for.
+    channel_axis : bool
+        Whether they take ``channel_axis=``.
+    name : str, optional
+        How reports call them; by default the name of ``forward``.
+    """
+
+    def __init__(
+        self,
+        forward: Function,
+        backward: Function | None = None,
+        *,
+        norm: str,
+        arrays: str = "numpy",
+        device: Any = None,
+        domain: Domain | None = None,
+        channel_axis: bool = False,
+        name: str | None = None,
+    ) -> None:
+        for what, function in (("forward", forward), ("backward", backward)):
+            if not callable(function) and not (what == "backward" and function is None):
+                raise TypeError(f"{what} is {function!r}; expected a function")
+        self.function, self.derivative, self.norm = forward, backward, norm
+        options = {"norm": norm, "arrays": arrays, "device": device, "channel_axis": channel_axis}
+        self.recipe = Recipe(forward, backward, options)
+        self.library = library(arrays, device)
+        self.domain = domain or Domain()
+        self.affine_required = self.domain.affine_required
+        self.name: str = name or str(getattr(forward, "__qualname__", type(forward).__name__))
+        self.abilities = frozenset(
+            ["backward"] * (backward is not None or self.library.differentiates)
+            + ["channel_axis"] * channel_axis
+            + ["fill"] * self.library.mutable
+        )
+        self.takes = _parameters(backward)
+        self.findings: list[Finding] = []  # of calls that returned all the same
+
+    def forward(self, problem: Problem, **options: Any) -> Forward:
+        """Call the forward function; options are ``fill``, what lies around the arrays."""
+        self.require(problem)
+        found = self.call(
+            problem,
+            self.function,
+            [problem.x, *_arrays_of(problem)],
+            _order(problem),
+            grad=False,
+            **options,
+        )
+        y, mean, rstd = _three(found, problem.norm)
+        back = [None if a is None else self.library.back(a) for a in (y, mean, rstd)]
+        if back[0] is None:
+            raise Finding("dtype and shape preserved", "forward returned None for y")
+        return Forward(back[0], back[1], None, back[2], Saved(problem, back[1], back[2]))
+
+    def backward(self, dy: Array, forward: Forward, **options: Any) -> Gradients:
+        """Call the backward function, or differentiate the forward one."""
+        problem, mean, rstd = forward.saved
+        self.require(problem)
+        params = _arrays_of(problem)
+        if self.derivative is None:
+            found = self.call(
+                problem, self.function, [problem.x, *params], _order(problem), grad=True, dy=dy, **options
+            )
+        else:
+            order = ["dy", *_order(problem)]
+            arrays, words = [dy, problem.x, *params], {}
+            stats = {name: s for name, s in (("mean", mean), ("rstd", rstd)) if name in self.takes}
+            for name in stats:
+                if stats[name] is None and not (name == "mean" and problem.norm == "rms"):
+                    raise Finding(
+                        "saved statistics equal exact", f"backward takes {name}, and forward returns none"
+                    )
+            if stats and self.takes[2 : 2 + len(stats)] == list(stats):
+                order[2:2] = list(stats)
+                arrays[2:2] = list(stats.values())
+            else:
+                words = stats
+            found = self.call(problem, self.derivative, arrays, order, grad=False, words=words, **options)
+        if not isinstance(found, tuple | list) or len(found) not in (2, 3):
+            raise Finding(
+                "dtype and shape preserved",
+                f"backward returned {_brief(found)}; expected (dx, dweight, dbias)",
+            )
+        back = [None if a is None else self.library.back(a) for a in found]
+        absent = (False, problem.weight is None, problem.bias is None)
+        kept = [None if gone else a for a, gone in zip([*back, None][:3], absent, strict=True)]
+        return Gradients(*kept)
+
+    def require(self, problem: Problem) -> None:
+        """Raise `Unsupported` for a problem outside the domain."""
+        if problem.norm != self.norm:
+            raise Unsupported(f"{self.name} is no {problem.norm} norm")
+        if reason := self.domain.why_not(problem):
+            raise Unsupported(reason)
+
+    def call(
+        self,
+        problem: Problem,
+        function: Function,
+        arrays: list[Array | None],
+        order: list[str],
+        *,
+        grad: bool,
+        dy: Array | None = None,
+        words: dict[str, Array] | None = None,
+        fill: float = np.nan,
+    ) -> Any:
+        """Call a function with arrays of its library, and look at the memory afterwards."""
+        words = words or {}
+        places = [self.place(a, fill) for a in [*arrays, *words.values(), *([] if dy is None else [dy])]]
+        buffers = [None if p is None else self.library.buffer(p) for p in places]
+        given = [None if p is None else self.library.view(b, p) for p, b in zip(places, buffers, strict=True)]
+        own = dict(zip(words, given[len(arrays) :], strict=False))
+        options = _options(problem)
+
+        def called(*native: Any) -> Any:
+            return function(*_arguments(problem, order, list(native)), **options, **own)
+
+        try:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                with self.library.context(), self.library.watched() as made:
+                    if grad:
+                        found = self.library.differentiate(
+                            lambda *native: _three(called(*native), problem.norm)[0],
+                            given[: len(arrays)],
+                            given[-1],
+                        )
+                    else:
+                        found = called(*given[: len(arrays)])
+        except Exception as error:
+            raise Refused(f"raises {type(error).__name__}: {error}") from error
+        if self.library.mutable:
+            self.look(places, buffers)
+        if overrun(made, self.library.back):
+            self.findings.append(Finding(IN_BOUNDS, "writes outside an array that it made"))
+        return found
+
+    def place(self, a: Array | None, fill: float) -> Guarded | None:
+        """Where an array goes: into a buffer of NaN, or of another number."""
+        if a is None:
+            return None
+        if not self.library.negative_strides and any(stride < 0 for stride in a.strides):
+            a = a.copy()
+        return guarded(a, fill)
+
+    def look(self, places: list[Guarded | None], buffers: list[Any]) -> None:
+        """Note a finding if a buffer was written to."""
+        for place, buffer in zip(places, buffers, strict=True):
+            if place is None:
+                continue
+            where = place.changed(self.library.back(buffer))
+            if where == "around":
+                self.findings.append(Finding(IN_BOUNDS, "writes outside an array that it was given"))
+            elif where:
+                self.findings.append(Finding(UNCHANGED, "writes to an array that it was given"))
+
+
+def _parameters(function: Function | None) -> list[str]:
+    """The names of a function's parameters; none where Python cannot tell."""
+    try:
+        return [] if function is None else list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+def _arrays_of(problem: Problem) -> list[Array | None]:
+    """weight and, but for rms norm, bias."""
+    return [problem.weight] if problem.norm == "rms" else [problem.weight, problem.bias]
+
+
+def _order(problem: Problem) -> list[str]:
+    """The names of the positional arguments."""
+    return list(problem.positional)
+
+
+def _arguments(problem: Problem, order: list[str], native: list[Any]) -> list[Any]:
+    """The positional arguments, with arrays of the library in the place of NumPy's."""
+    arrays = iter(native)
+    plain = {"num_groups": problem.num_groups, "normalized_shape": problem.normalized_shape}
+    return [plain[name] if name in plain else next(arrays) for name in order]
+
+
+def _options(problem: Problem) -> dict[str, Any]:
+    """The keyword arguments."""
+    return problem.keywords
+
+
+def _three(found: Any, norm: str) -> tuple[Any, Any, Any]:
+    """Y, mean and rstd of what forward returned; None for what it did not return."""
+    if not isinstance(found, tuple | list):
+        return found, None, None
+    if norm == "rms" and len(found) == 2:  # there is no mean
+        return found[0], None, found[1]
+    if len(found) == 3:
+        return found[0], found[1], found[2]
+    raise Finding(
+        "dtype and shape preserved", f"forward returned {_brief(found)}; expected y, or (y, mean, rstd)"
+    )
+
+
+def _brief(found: Any) -> str:
+    """What was returned, in a few words."""
+    if isinstance(found, tuple | list):
+        return f"a {type(found).__name__} of {len(found)}"
+    return type(found).__name__

@@ -1,0 +1,210 @@
+"""The libraries whose arrays a target may take: NumPy arrays go there, and results come back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from gnref.errors import BackendError
+from gnref.testing.problems import Array
+from gnref.testing.strategies import np_dtype
+from gnref.testing.targets.guarded import Guarded
+from gnref.testing.targets.watched import Buffers, make_array, make_tensor, watched
+
+
+class NumPy:
+    """NumPy arrays, on the processor."""
+
+    name = "numpy"
+    package = "numpy"
+    dtypes: tuple[str, ...] = ("float64", "float32", "float16", "bfloat16")
+    differentiates = False
+    mutable = True  # an array can be written to, so that its buffer has to be looked at afterwards
+    negative_strides = True
+
+    def __init__(self, device: Any = None) -> None:
+        if device is not None:
+            raise ValueError(f"device is {device!r}; expected None: {self.name} arrays have no device")
+
+    def buffer(self, place: Guarded) -> Any:
+        """The library's own copy of a guarded buffer."""
+        return place.buffer.copy()
+
+    def view(self, buffer: Any, place: Guarded) -> Any:
+        """The array in it."""
+        return place.view(buffer)
+
+    def back(self, a: Any) -> Array:
+        """A result as a NumPy array."""
+        return np.asarray(a)
+
+    def watched(self) -> AbstractContextManager[Buffers]:
+        """In which the arrays that a target makes lie in buffers, too."""
+        return watched(np, make_array(np))
+
+    def differentiate(self, function: Callable[..., Any], inputs: list[Any], dy: Any) -> list[Any]:
+        """Gradients of sum(dy * y) by the inputs, which may be None; None where there is no way to them."""
+        raise NotImplementedError
+
+    def context(self) -> AbstractContextManager[Any]:
+        """In which to call a target whose gradients are not wanted."""
+        return nullcontext()
+
+
+class CuPy(NumPy):
+    """CuPy arrays, on the current CUDA device or that of a number."""
+
+    name = "cupy"
+    package = "cupy"
+    dtypes = ("float64", "float32", "float16")
+
+    def __init__(self, device: Any = None) -> None:
+        self.cupy = import_module("cupy")
+        if device is not None:
+            self.cupy.cuda.Device(device).use()
+
+    def buffer(self, place: Guarded) -> Any:
+        """The library's own copy of a guarded buffer."""
+        return self.cupy.asarray(place.buffer)
+
+    def view(self, buffer: Any, place: Guarded) -> Any:
+        """The array in it."""
+        steps = tuple(stride * buffer.itemsize for stride in place.strides)
+        return self.cupy.lib.stride_tricks.as_strided(buffer[place.start :], place.shape, steps)
+
+    def back(self, a: Any) -> Array:
+        """A result as a NumPy array."""
+        return np.asarray(self.cupy.asnumpy(a))
+
+    def watched(self) -> AbstractContextManager[Buffers]:
+        """In which the arrays that a target makes lie in buffers, too."""
+        return watched(self.cupy, make_array(self.cupy))
+
+
+class Torch(NumPy):
+    """PyTorch tensors on a device; its autograd differentiates."""
+
+    name = "torch"
+    package = "torch"
+    differentiates = True
+    negative_strides = False
+
+    def __init__(self, device: Any = None) -> None:
+        self.torch = import_module("torch")
+        self.device = device
+
+    def buffer(self, place: Guarded) -> Any:
+        """The library's own copy of a guarded buffer."""
+        a = place.buffer.copy()
+        if a.dtype.name == "bfloat16":  # NumPy's bfloat16 is unknown to PyTorch
+            return self.torch.from_numpy(a.view(np.int16)).view(self.torch.bfloat16).to(self.device)
+        return self.torch.from_numpy(a).to(self.device)
+
+    def view(self, buffer: Any, place: Guarded) -> Any:
+        """The array in it."""
+        return buffer.as_strided(place.shape, place.strides, place.start)
+
+    def back(self, a: Any) -> Array:
+        """A result as a NumPy array."""
+        if not isinstance(a, self.torch.Tensor):
+            return np.asarray(a)
+        a = a.detach().cpu()
+        if a.dtype == self.torch.bfloat16:
+            bits = a.contiguous().view(self.torch.int16).numpy()
+            return np.asarray(bits.view(np_dtype("bfloat16")))
+        return np.asarray(a.numpy())
+
+    def watched(self) -> AbstractContextManager[Buffers]:
+        """In which the tensors that a target makes lie in buffers, too; not where a compiler reads it."""
+        if "torch._dynamo" in sys.modules:
+            return nullcontext([])
+        return watched(self.torch, make_tensor(self.torch))
+
+    def differentiate(self, function: Callable[..., Any], inputs: list[Any], dy: Any) -> list[Any]:
+        """Gradients of sum(dy * y) by the inputs, which may be None; None where there is no way to them."""
+        leaves = [None if a is None else a.detach().requires_grad_() for a in inputs]
+        present = [a for a in leaves if a is not None]
+        with self.torch.enable_grad():
+            y = function(*leaves)
+        found = iter(self.torch.autograd.grad(y, present, dy, allow_unused=True))
+        return [None if a is None else next(found) for a in leaves]
+
+    def context(self) -> AbstractContextManager[Any]:
+        """In which to call a target whose gradients are not wanted."""
+        made: AbstractContextManager[Any] = self.torch.no_grad()
+        return made
+
+
+class Jax(NumPy):
+    """JAX arrays, which cannot be written to; jax.vjp differentiates."""
+
+    name = "jax"
+    package = "jax"
+    differentiates = True
+    mutable = False
+
+    def __init__(self, device: Any = None) -> None:
+        self.jax = import_module("jax")
+        self.device = device
+
+    def buffer(self, place: Guarded) -> Any:
+        """The array itself: JAX has no strides."""
+        with self.context():
+            return self.jax.device_put(np.ascontiguousarray(place.view(place.buffer)), self.device)
+
+    def view(self, buffer: Any, place: Guarded) -> Any:
+        """The array in it."""
+        return buffer
+
+    def watched(self) -> AbstractContextManager[Buffers]:
+        """Nothing: JAX arrays cannot be written to."""
+        return nullcontext([])
+
+    def differentiate(self, function: Callable[..., Any], inputs: list[Any], dy: Any) -> list[Any]:
+        """Gradients of sum(dy * y) by the inputs, which may be None; None where there is no way to them."""
+        present = [i for i, a in enumerate(inputs) if a is not None]
+
+        def of_present(*arrays: Any) -> Any:
+            full: list[Any] = [None] * len(inputs)
+            for i, a in zip(present, arrays, strict=True):
+                full[i] = a
+            return function(*full)
+
+        _, vjp = self.jax.vjp(of_present, *(inputs[i] for i in present))
+        found = iter(vjp(dy))
+        return [None if a is None else next(found) for a in inputs]
+
+    def context(self) -> AbstractContextManager[Any]:
+        """Float64 must be switched on, here for one call."""
+        switch = getattr(self.jax, "enable_x64", None)
+        if switch is None:
+            switch = import_module("jax.experimental").enable_x64
+        made: AbstractContextManager[Any] = switch(True)
+        return made
+
+
+LIBRARIES = {library.name: library for library in (NumPy, Torch, CuPy, Jax)}
+
+
+def library(name: str, device: Any = None) -> NumPy:
+    """Return a library that is installed.
+
+    Raises
+    ------
+    ValueError
+        There is none of that name.
+    BackendError
+        It is not installed.
+    """
+    if name not in LIBRARIES:
+        raise ValueError(f"arrays is {name!r}; expected one of {', '.join(LIBRARIES)}")
+    package = LIBRARIES[name].package
+    if find_spec(package) is None:
+        raise BackendError(f"arrays is {name!r}, and {package} is not installed; try: pip install {package}")
+    return LIBRARIES[name](device)

@@ -1,0 +1,188 @@
+import kernels
+import numpy as np
+import pytest
+
+from gnref.errors import BackendError
+from gnref.testing import PROPERTIES, check
+from gnref.testing.check import checker_of
+
+FEW = {"max_examples": 8}
+
+
+def test_a_right_kernel_is_not_accused():
+    report = check(kernels.right, kernels.backward, norm="group", **FEW)
+    assert report.ok
+    assert report.failed == []
+    assert set(report.dtypes) == {"float32", "float64", "float16", "bfloat16"}
+    assert report.grades["float32"].accuracy == "B"
+    assert report.grades["float32"].range == 1e15, "its squares overflow"
+    assert report.batch_invariant
+    assert report.not_exercised == ["channels last is a transpose"]
+
+
+def test_a_cancelling_variance_gets_an_f_and_a_small_counterexample():
+    report = check(kernels.cancelling, norm="group", dtypes=("float32",), max_examples=30)
+    assert "error grows like the offset at most" in report.failed
+    assert report.grades["float32"].accuracy == "F"
+    assert report.smallest.counterexample.x.size <= 8
+
+
+def test_without_a_backward_its_laws_are_not_asked():
+    report = check(lambda *a, **k: kernels.right(*a, **k)[0], norm="group", dtypes=("float32",), **FEW)
+    assert report.ok
+    assert {"gradients equal exact fractions", "saved statistics equal exact"} <= set(report.not_exercised)
+
+
+def test_a_declared_domain_is_kept_and_told():
+    limits = {"ranks": (4,), "channel_multiple": 4, "affine_required": True, "dtypes": ("float32",)}
+    report = check(kernels.narrow, kernels.backward, norm="group", supports=limits, **FEW)
+    assert report.ok
+    assert report.excluded > 0.8
+    assert "absent parameters are 1 and 0" in report.not_exercised
+    assert not check(kernels.narrow, kernels.backward, norm="group", **FEW).ok
+
+
+def test_a_function_may_declare_the_domain():
+    report = check(kernels.narrow, norm="group", supports=lambda problem: problem.rank < 1, **FEW)
+    assert not report.ok, "nothing was checked"
+    assert report.excluded == 1
+    assert {result.status for result in report.results} <= {"unsupported", "not asked"}
+
+
+def test_only_what_is_at_fault_fails():
+    def without_bias_alone(x, num_groups, weight, bias, eps):
+        if weight is None and bias is not None:
+            raise RuntimeError("no weight")
+        return kernels.right(x, num_groups, weight, bias, eps)
+
+    report = check(without_bias_alone, kernels.backward, norm="group", dtypes=("float32",), max_examples=30)
+    assert report.failed == ["every call returns"]
+    assert report.results[0].reason == "raises RuntimeError: no weight"
+
+
+def test_a_kernel_that_writes_to_its_input_fails_that_alone():
+    def in_place(x, num_groups, weight, bias, eps):
+        found = kernels.right(x.copy(), num_groups, weight, bias, eps)
+        x[...] = 0
+        return found
+
+    report = check(in_place, kernels.backward, norm="group", dtypes=("float32",), **FEW)
+    assert report.failed == ["inputs are unchanged"]
+
+
+def test_a_state_from_the_last_call_is_found():
+    last = []
+
+    def forward(x, normalized_shape, weight, bias, eps):
+        y, mean, rstd = kernels.layer_forward(x, normalized_shape, weight, bias, eps)
+        last[:] = [mean, rstd]
+        return y
+
+    def backward(dy, x, normalized_shape, weight, bias, eps):
+        return kernels.layer_backward(dy, x, *last, normalized_shape, weight, bias, eps)
+
+    report = check(forward, backward, norm="layer", dtypes=("float32",), **FEW)
+    assert "forward passes do not mix" in report.failed
+
+
+def test_channels_last_are_asked_where_they_are_named():
+    both = ("channels_first", "channels_last")
+    forward, backward = kernels.textbook.functions("group")
+    report = check(forward, backward, norm="group", layouts=both, dtypes=("float32",), **FEW)
+    assert report.ok
+    assert report.not_exercised == []
+
+
+def test_grades_can_be_required():
+    few = {"norm": "group", "dtypes": ("float32",), "max_examples": 20}
+    report = check(kernels.right, kernels.backward, require={"accuracy": "A"}, **few)
+    assert report.failed == ["error grows like the offset at most"]
+    report = check(kernels.right, kernels.backward, require={"range": 1e12}, **few)
+    assert report.ok
+    report = check(kernels.right, kernels.backward, require={"range": 1e18}, **few)
+    assert report.failed == ["scales of x"]
+
+
+def test_the_same_bits_in_any_batch_can_be_required():
+    few = {"norm": "layer", "dtypes": ("float32",), "max_examples": 20}
+    report = check(kernels.by_block, **few)
+    assert report.ok
+    assert report.batch_invariant is False
+    report = check(kernels.by_block, require={"batch_invariance": "bits"}, **few)
+    assert report.failed == ["f(x)[i] = f(x[i:i+1])"]
+
+
+def test_pairs_of_dtypes():
+    report = check(
+        kernels.right, kernels.backward, norm="group", dtypes=[("float16", "float32"), "float64"], **FEW
+    )
+    assert report.dtypes == {"float16": ("float32",), "float64": ("float64",)}
+
+
+def test_equal_seeds_find_equal_counterexamples():
+    few = {"norm": "group", "dtypes": ("float32",), "max_examples": 10}
+    one, two = (check(kernels.cancelling, seed=3, **few).smallest.snippet for _ in range(2))
+    assert one == two
+
+
+def test_a_snippet_of_a_named_function_runs(capsys):
+    report = check(kernels.cancelling, norm="group", dtypes=("float32",), max_examples=20)
+    exec(report.smallest.snippet, {})
+    assert float(capsys.readouterr().out) > 1
+
+
+@pytest.mark.parametrize("arrays", ["torch", "jax"])
+def test_one_differentiable_function_is_enough(arrays):
+    library = pytest.importorskip(arrays)
+    xp = library if arrays == "torch" else pytest.importorskip("jax.numpy")
+
+    def forward(x, normalized_shape, weight, bias, eps):
+        axes = tuple(range(-len(normalized_shape), 0))
+        d = x - x.mean(axes, keepdims=True)
+        y = d / xp.sqrt((d * d).mean(axes, keepdims=True) + eps)
+        y = y if weight is None else y * weight
+        return y if bias is None else y + bias
+
+    checker, pairs = checker_of(
+        None, forward, norm="layer", arrays=arrays, dtypes=("float32",), max_examples=3
+    )
+    result = checker.ask(PROPERTIES["gradients equal exact fractions"], pairs)
+    assert (result.status, result.examples) == ("passed", 6), result.reason
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        ({"norm": "grup"}, ValueError, "norm is 'grup'; expected one of batch, instance, group, layer, rms"),
+        ({"arrays": "lists"}, ValueError, "arrays is 'lists'; expected one of numpy, torch, cupy, jax"),
+        ({"dtypes": ("int8",)}, ValueError, "dtypes is 'int8'; expected one of float64"),
+        ({"layouts": ("last",)}, ValueError, "layouts is 'last'; expected one of channels_first"),
+        ({"supports": {"rank": 4}}, ValueError, "supports has the key 'rank'; expected ranks"),
+        ({"supports": 4}, TypeError, "supports is 4; expected a function"),
+        ({"require": {"speed": 1}}, ValueError, "a key of require is 'speed'; expected one of accuracy"),
+        ({"require": {"accuracy": "C"}}, ValueError, "require['accuracy'] is 'C'"),
+        ({"require": {"range": 0}}, ValueError, "require['range'] is 0; expected a number from 1"),
+        ({"device": "cuda"}, ValueError, "device is 'cuda'; expected None: numpy arrays have no device"),
+        ({"backward": 3}, TypeError, "backward is 3; expected a function"),
+    ],
+)
+def test_bad_input_is_one_sentence(words, error, message):
+    with pytest.raises(error) as raised:
+        check(kernels.right, **({"norm": "group"} | words))
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setattr("gnref.testing.targets.libraries.find_spec", lambda name: None)
+    with pytest.raises(BackendError, match="torch is not installed; try: pip install torch"):
+        check(kernels.right, norm="group", arrays="torch")
+
+
+def test_isolated_or_not_the_report_is_the_same():
+    few = {"norm": "group", "dtypes": ("float32",), "max_examples": 4}
+    near, far = (check(kernels.right, kernels.backward, isolate=isolate, **few) for isolate in (False, True))
+    assert [(r.property, r.status, r.worst) for r in near.results] == [
+        (r.property, r.status, r.worst) for r in far.results
+    ]
+    assert np.isclose(near.grades["float32"].errors[0.0], far.grades["float32"].errors[0.0])

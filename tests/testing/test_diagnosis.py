@@ -1,0 +1,33 @@
+import numpy as np
+
+from gnref.testing import Gnref, Problem
+from gnref.testing.diagnosis import diagnose, diagnosis, outcome
+
+RNG = np.random.default_rng(0)
+PROBLEM = Problem(
+    "batch", RNG.standard_normal((3, 2)), RNG.standard_normal((3, 2)), weight=RNG.standard_normal(2)
+)
+
+
+class Wrong(Gnref):
+    def backward(self, dy, forward, **options):
+        grads = super().backward(dy, forward, **options)
+        dx = grads.dx.copy()
+        dx[2, 1] += 1
+        return grads._replace(dx=dx)
+
+
+def test_the_wrong_element_is_named_and_the_right_results_too():
+    right = outcome(Gnref("reference"), PROBLEM)["dx"][2, 1]
+    told = diagnose(Wrong("reference"), PROBLEM)
+    assert told == f"dx[2, 1] is {right + 1:.9g}, expected {right:.9g}; y, dweight are right"
+
+
+def test_nothing_wrong_is_nothing_to_say():
+    assert diagnose(Gnref("reference"), PROBLEM) == ""
+
+
+def test_shapes_nans_and_words():
+    assert diagnosis(PROBLEM, {"y": np.zeros(3)}) == "y has the shape (3,), expected (3, 2)"
+    assert "y[0, 0] is nan" in diagnosis(PROBLEM, {"y": np.full((3, 2), np.nan)})
+    assert diagnosis(PROBLEM, "raises ValueError: no") == "raises ValueError: no"
