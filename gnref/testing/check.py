@@ -24,6 +24,7 @@ from gnref.testing.targets.isolated import Isolated
 NORMS = ("batch", "instance", "group", "layer", "rms")
 DTYPES = ("float32", "float64")
 NARROW = ("float16", "bfloat16")
+REFUSED = "a wrong num_groups is refused"
 BATCH = "f(x)[i] = f(x[i:i+1])"
 CHANNELS = ("channels_first", "channels_last")
 EXAMPLES = 40
@@ -83,8 +84,9 @@ def check(
     seed : int, optional
         Equal seeds draw equal problems (0).
     require : mapping, optional
-        Grades that are conditions: ``{"accuracy": "A", "range": 1e18, "batch_invariance": "bits"}``. The
-        default is accuracy "B", a range of 1e4 and batch invariance up to rounding.
+        Grades that are conditions: ``{"accuracy": "A", "range": 1e18, "batch_invariance": "bits",
+        "validation": "raises"}``. The default is accuracy "B", a range of 1e4, batch invariance up to
+        rounding ("rounding"), and any answer to a num_groups that does not divide C ("any").
     isolate : bool
         Whether to run the target in a process of its own, so that one that hangs or dies is a finding.
     timeout : float
@@ -229,6 +231,10 @@ class Checker:
 
     def ask(self, prop: Property, pairs: Dtypes) -> Result:
         """Ask one property."""
+        if prop.name == REFUSED and self.require["validation"] != "raises":
+            result = self.empty(prop)
+            result.status, result.reason = "not asked", "require={'validation': 'raises'} asks it"
+            return result
         trial = Trial(prop, self.target, self.empty(prop), self.domain, self.others)
         result = run_trial(trial, self.max_examples, self.seed, self.options(prop, pairs))
         if isinstance(self.target, Isolated):
@@ -395,12 +401,18 @@ def _one_of(argument: str, value: Any, allowed: Any) -> None:
 
 def _requirements(require: Mapping[str, Any] | None) -> dict[str, Any]:
     """The requirements, with their defaults."""
-    full: dict[str, Any] = {"accuracy": "B", "range": 1e4, "batch_invariance": "rounding"}
+    full: dict[str, Any] = {
+        "accuracy": "B",
+        "range": 1e4,
+        "batch_invariance": "rounding",
+        "validation": "any",
+    }
     for key, value in (require or {}).items():
         _one_of("a key of require", key, full)
         full[key] = value
     _one_of("require['accuracy']", full["accuracy"], "AB")
     _one_of("require['batch_invariance']", full["batch_invariance"], ("bits", "rounding"))
+    _one_of("require['validation']", full["validation"], ("raises", "any"))
     far = full["range"]
     if not isinstance(far, int | float) or not 1 <= far <= SCALES[-2]:
         raise ValueError(f"require['range'] is {far!r}; expected a number from 1 to {SCALES[-2]:g}")

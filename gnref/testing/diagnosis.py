@@ -58,12 +58,12 @@ class Noting:
 
 
 def derived(prop: Property, target: Target, problem: Problem) -> list[Problem]:
-    """A problem, and those that a property makes of it; of them the small ones."""
+    """The problems that a property asks of a target for one that was drawn; of them the small ones."""
     noting: Any = Noting(target)
     with suppress(Exception), np.errstate(all="ignore"):  # to raise is one way to break a property
         prop.check(noting, problem)
     target.findings.clear()
-    return [p for p in (*noting.problems, problem) if p.x.size <= SMALL and _has_answer(p)]
+    return [p for p in noting.problems if p.x.size <= SMALL and _has_answer(p)]
 
 
 def _has_answer(problem: Problem) -> bool:

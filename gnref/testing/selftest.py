@@ -89,7 +89,7 @@ def first_failure(
         if result.status == "failed":
             return prop.name
         if checker.others:  # what was found on the way belongs to another property
-            return checker.others[0][0].property
+            return checker.others[0].finding.property
     return None
 
 

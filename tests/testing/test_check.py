@@ -17,7 +17,7 @@ def test_a_right_kernel_is_not_accused():
     assert report.grades["float32"].accuracy == "B"
     assert report.grades["float32"].range == 1e15, "its squares overflow"
     assert report.batch_invariant
-    assert report.not_exercised == ["channels last is a transpose"]
+    assert report.not_exercised == ["channels last is a transpose", "a wrong num_groups is refused"]
 
 
 def test_a_cancelling_variance_gets_an_f_and_a_small_counterexample():
@@ -90,7 +90,7 @@ def test_channels_last_are_asked_where_they_are_named():
     forward, backward = kernels.textbook.functions("group")
     report = check(forward, backward, norm="group", layouts=both, dtypes=("float32",), **FEW)
     assert report.ok
-    assert report.not_exercised == []
+    assert report.not_exercised == ["a wrong num_groups is refused"]
 
 
 def test_grades_can_be_required():
@@ -101,6 +101,20 @@ def test_grades_can_be_required():
     assert report.ok
     report = check(kernels.right, kernels.backward, require={"range": 1e18}, **few)
     assert report.failed == ["scales of x"]
+
+
+def test_a_wrong_num_groups_is_asked_where_it_is_required():
+    def unchecked(x, num_groups, weight, bias, eps):
+        if x.shape[1] % num_groups:
+            return x
+        return kernels.right(x, num_groups, weight, bias, eps)
+
+    few = {"norm": "group", "dtypes": ("float32",), "max_examples": 10}
+    report = check(unchecked, kernels.backward, **few)
+    assert report.ok
+    assert "a wrong num_groups is refused" in report.not_exercised
+    report = check(unchecked, kernels.backward, require={"validation": "raises"}, **few)
+    assert report.failed == ["a wrong num_groups is refused"]
 
 
 def test_the_same_bits_in_any_batch_can_be_required():
