@@ -18,7 +18,7 @@ def test_the_property_holds(backend, prop, norm):
     if result.status == "skipped":
         pytest.skip(result.reason)
     assert result.status == "passed", f"{result.reason}\n{result.snippet}"
-    assert result.examples > 5
+    assert result.examples > (5 if PROPERTIES[prop].examples >= 1 else 0), "few are drawn of the largest"
 
 
 class Off(Gnref):

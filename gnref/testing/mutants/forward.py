@@ -67,6 +67,7 @@ SUMS = (  # total and squares are (O, A), and keep that shape
         SQUARES,
         "squares = (d * d).astype(x.dtype).astype(x5.dtype).sum(-1)",
     ),
+    # A shorter set has no more.
     Edit(
         "mean of the first 1024 elements",
         MASK,
@@ -85,7 +86,7 @@ COUNTS = (
     Edit("variance by m + 1", COUNT, VAR, "var = squares / (m + 1)"),
     Edit("variance by the lanes", COUNT, VAR, "var = squares / len(mask)"),
     Edit("variance by N m", COUNT, VAR, "var = squares / (x5.shape[0] * m)", EXAMPLES),
-    # float16 has every count up to 2048.
+    # Counts of 16 bits: float16 has every one up to 2048, an integer every one up to 65,535.
     Edit("variance by a count in float16", COUNT, VAR, "var = squares / np.float16(m)", large=True),
     Edit("mean by a count in 16 bits", COUNT, MEAN, "mean = total / (m % 2**16)", CENTERED, large=True),
 )
@@ -166,7 +167,7 @@ OTHERS = (
         XHAT.replace("(d * rstd", "(loaded * rstd[..., None] - np.float16(mean * rstd)"),
         CENTERED,
     ),
-    # An index of 16 bits holds for 65,536 sets.
+    # As many sets as the index counts are right.
     Edit(
         "example's index in 16 bits",
         INDEX,
