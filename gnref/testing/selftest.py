@@ -27,6 +27,8 @@ QUICK = (  # what finds most mutants, or those that little else finds, comes fir
     "a wrong num_groups is refused",
 )
 SLOW = (
+    "sets of whole tiles equal math.fsum",
+    "many channels equal math.fsum",
     "sets beyond 65,535 equal math.fsum",
     "many sets are like few",
     "long sets equal math.fsum",

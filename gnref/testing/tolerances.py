@@ -80,7 +80,7 @@ class Terms:
     moved: bool  # whether the set's own statistics are in use: not in the frozen norm
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)  # of large problems they are large, too
 def terms(problem: Problem) -> Terms:
     """Measure a problem; good to a few digits, which is all that a tolerance needs."""
     shape, owner = problem.shape, param_ids(problem)

@@ -86,6 +86,8 @@ COUNTS = (
     Edit("variance by m + 1", COUNT, VAR, "var = squares / (m + 1)"),
     Edit("variance by the lanes", COUNT, VAR, "var = squares / len(mask)"),
     Edit("variance by N m", COUNT, VAR, "var = squares / (x5.shape[0] * m)", EXAMPLES),
+    # Shorter sets are no whole tiles.
+    Edit("variance by m - 1 in whole tiles", COUNT, VAR, "var = squares / (m - (m % 1024 == 0))", large=True),
     # Counts of 16 bits: float16 has every one up to 2048, an integer every one up to 65,535.
     Edit("variance by a count in float16", COUNT, VAR, "var = squares / np.float16(m)", large=True),
     Edit("mean by a count in 16 bits", COUNT, MEAN, "mean = total / (m % 2**16)", CENTERED, large=True),

@@ -154,6 +154,12 @@ def very_long_sets(target: Target, problem: Problem) -> float | None:
     return long_sets(target, problem) if fair else None
 
 
+@holds("sets of whole tiles equal math.fsum", oracle="fsum", examples=0.3, lengths=(1024, 64, 256))
+def whole_tiles(target: Target, problem: Problem) -> float | None:
+    """The same where nothing is left over: kernels go another way there, and most real sizes are such."""
+    return long_sets(target, problem)
+
+
 @holds(
     "many channels equal math.fsum",
     norms=["batch", "instance", "group"],
