@@ -8,15 +8,28 @@ import pytest
 NEEDS = {
     "autograd": ["gnref/testing/oracles/hips.py"],
     "cupy": ["gnref/kernels/cuda*"],
-    "jax": ["gnref/bench/peers/jax.py", "gnref/testing/oracles/jax.py"],
+    "flax": ["gnref/testing/targets/known/flax.py"],
+    "jax": [
+        "gnref/bench/peers/jax.py",
+        "gnref/testing/oracles/jax.py",
+        "gnref/testing/targets/known/flax.py",
+        "gnref/testing/targets/known/jax.py",
+    ],
     "numba": ["gnref/kernels/cpu*", "tests/kernels/cpu*"],
-    "onnx": ["gnref/bench/peers/onnxruntime.py"],
-    "onnxruntime": ["gnref/bench/peers/onnxruntime.py"],
-    "openvino": ["gnref/bench/peers/openvino.py"],
+    "onnx": [
+        "gnref/bench/peers/onnxruntime.py",
+        "gnref/testing/targets/known/onnx.py",
+        "gnref/testing/targets/known/onnxruntime.py",
+        "gnref/testing/targets/known/openvino.py",
+    ],
+    "onnxruntime": ["gnref/bench/peers/onnxruntime.py", "gnref/testing/targets/known/onnxruntime.py"],
+    "openvino": ["gnref/bench/peers/openvino.py", "gnref/testing/targets/known/openvino.py"],
     "torch": [
         "gnref/bench/peers/compiled.py",
         "gnref/bench/peers/torch.py",
         "gnref/testing/oracles/torch.py",
+        "gnref/testing/targets/known/torch.py",
+        "gnref/testing/targets/known/torch_compile.py",
     ],
 }
 missing = [package for package in NEEDS if find_spec(package) is None]

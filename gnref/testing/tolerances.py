@@ -245,7 +245,7 @@ def _underflow(dtype: Any) -> float:
 def _of_param(problem: Problem, param: Array | None, errors: Array, sizes: Array, places: float) -> Array:
     """Sum errors over all that shares a parameter; add the rounding to its dtype if that is narrower."""
     owner = param_ids(problem).ravel()
-    count = int(owner.max()) + 1 if owner.size else 0
+    count = param.size if param is not None else int(owner.max()) + 1 if owner.size else 0
     total: Array = np.bincount(owner, weights=errors.ravel(), minlength=count)
     if param is None:
         return total

@@ -155,7 +155,7 @@ class Worker:
     def fresh(self, recipe: Recipe, theirs: Connection) -> Any:
         """A new interpreter, which shares nothing with this one: no threads, no locks, no CUDA context."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "gnref.testing.targets.worker", str(theirs.fileno())],
+            [sys.executable, "-W", "ignore", "-m", "gnref.testing.targets.worker", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stderr=self.errors,

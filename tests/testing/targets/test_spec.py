@@ -44,7 +44,6 @@ def here(tmp_path, monkeypatch):
     """A folder with a module of one's own, as the current directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
     (tmp_path / "own_norms.py").write_text(MODULE)
     package = tmp_path / "own_package"
     package.mkdir()
@@ -52,7 +51,9 @@ def here(tmp_path, monkeypatch):
     (package / "kernels.py").write_text(MODULE)
     (package / "broken.py").write_text("1 / 0")
     (package / "lacking.py").write_text("import no_such_framework")
-    return tmp_path
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("own_")]:
+        del sys.modules[name]
 
 
 def test_a_function_says_what_it_is(here):
