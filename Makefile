@@ -1,4 +1,4 @@
-# make check, test, bench, lint and figures each set up what they need in .venv and then run.
+# make check, test, bench, frameworks, lint and figures each set up what they need in .venv and then run.
 #
 #   make test TORCH=torch==2.13.0   also against PyTorch (JAX=jax: against JAX); nothing else fetches either
 #   make check ARGS="--norm group"  ARGS go to the command that is run
@@ -19,13 +19,14 @@ BIN = $(VENV)/bin
 WANTED = $(strip $(TORCH) $(JAX) $(PEERS))
 FRAMEWORKS = $(foreach requirement,$(WANTED),'$(requirement)')
 
-.PHONY: help check test bench lint figures clean FORCE
+.PHONY: help check test bench frameworks lint figures clean FORCE
 .NOTPARALLEL:
 
 help:
 	@echo "make check    property-test every norm, forward and backward (ARGS=... as of gnref check)"
 	@echo "make test     run the tests (TORCH=torch==2.13.0, JAX=jax: with these; ARGS=... as of pytest)"
 	@echo "make bench    time the CPU kernels (PEERS=\"torch jax\": beside these; ARGS=... as of gnref bench)"
+	@echo "make frameworks PEERS=\"torch==2.13.0 jax flax onnxruntime onnx openvino\"   write the page on how they fare"
 	@echo "make lint     ruff and mypy"
 	@echo "make figures  draw the README's figures"
 	@echo "make clean    remove .venv, caches and build output"
@@ -41,6 +42,9 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	@$(BIN)/gnref bench $(ARGS)
+
+frameworks: $(VENV)/.compared
+	@$(BIN)/python tools/conformance_table.py
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
@@ -65,6 +69,9 @@ $(VENV)/.dev: $(VENV)/.made $(VENV)/.frameworks pyproject.toml
 
 $(VENV)/.bench: $(VENV)/.made $(VENV)/.frameworks pyproject.toml
 	$(call install,gnref and what its benchmark needs$(if $(WANTED), with $(WANTED)),$(FRAMEWORKS) -e '.[bench]')
+
+$(VENV)/.compared: $(VENV)/.made $(VENV)/.frameworks pyproject.toml
+	$(call install,gnref and what its check needs$(if $(WANTED), with $(WANTED)),$(FRAMEWORKS) -e '.[testing]')
 
 # Changes when TORCH, JAX or PEERS ask for something new, not when they are left out: what is there stays.
 $(VENV)/.frameworks: $(VENV)/.made FORCE

@@ -1,27 +1,53 @@
-"""Put the tables of `gnref check TARGET... --json FILE` into docs/conformance/frameworks.md.
+"""Check the frameworks, and put the tables into docs/conformance/frameworks.md.
 
-gnref check torch jax flax onnxruntime openvino --json FILE
-python tools/conformance_table.py FILE
+python tools/conformance_table.py            checks all that RUNS names, in about an hour
+python tools/conformance_table.py FILE ...   takes what `gnref check TARGET... --json FILE` wrote
 """
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[1] / "docs" / "conformance" / "frameworks.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "conformance" / "frameworks.md"
 BEGIN, END = "<!-- tables of gnref check -->", "<!-- end of the tables -->"
 CELLS = {"not asked": "", "unsupported": "outside", "not run": "not run", "skipped": "skipped", "empty": ""}
 NORMS = ("batch", "instance", "group", "layer", "rms")
+NARROW = {"float16", "bfloat16"}
+RUNS = {  # by the file's name; what compiles for every shape gets fewer examples
+    "quick": ("torch", "onnxruntime", "openvino"),
+    "compiled": ("torch.compile", "jax", "flax", "--max-examples", "12"),
+}
+
+
+def checked() -> list[Path]:
+    """Run the checks; return the files that they wrote."""
+    files = []
+    for name, arguments in RUNS.items():
+        files.append(ROOT / "build" / f"{name}.json")
+        files[-1].parent.mkdir(exist_ok=True)
+        command = [
+            str(Path(sys.executable).with_name("gnref")),
+            "check",
+            *arguments,
+            "--json",
+            str(files[-1]),
+        ]
+        if (code := subprocess.run(command, check=False).returncode) > 1:  # 1: something failed, as it may
+            raise SystemExit(code)
+    return files
 
 
 def tables(reports: list[dict[str, Any]]) -> str:
     """The versions, then a table for each norm: properties down, frameworks across."""
-    versions = dict.fromkeys(report["settings"]["version"] for report in reports)
-    lines = [f"gnref {reports[0]['gnref']}; {', '.join(version for version in versions if version)}.", ""]
+    counts = {report["settings"]["version"]: report["settings"]["max_examples"] for report in reports}
+    told = [f"{version} ({count} examples)" for version, count in counts.items() if version]
+    lines = [f"gnref {reports[0]['gnref']}; {', '.join(told)}.", ""]
     for norm in NORMS:
         own = [report for report in reports if report["norm"] == norm]
         if own:
@@ -37,15 +63,13 @@ def table(reports: list[dict[str, Any]]) -> list[str]:
         f"| property | {' | '.join(report['target'] for report in reports)} |",
         f"|---|{'---|' * len(reports)}",
     ]
-    lines += [f"| {name} | {' | '.join(cell(rows.get(name)) for rows in by_name)} |" for name in names]
+    told = {name: [cell(rows.get(name)) for rows in by_name] for name in names}
+    lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in told.items() if any(cells)]
     dtypes = dict.fromkeys(dtype for report in reports for dtype in report["grades"])
-    for what in ("accuracy", "range"):
+    for what, heading in (("accuracy", "accuracy"), ("range", "scales up to")):
         for dtype in dtypes:
-            told = [report["grades"].get(dtype, {}).get(what, "") for report in reports]
-            shown = [f"{t:.0e}" if isinstance(t, float) else t for t in told]
-            lines.append(
-                f"| *{'accuracy' if what == 'accuracy' else 'scales up to'}, {dtype}* | {' | '.join(shown)} |"
-            )
+            cells = [grade(report["grades"].get(dtype, {}).get(what, "")) for report in reports]
+            lines.append(f"| *{heading}, {dtype}* | {' | '.join(cells)} |")
     shares = [f"{report['excluded']:.0%}" if report["excluded"] else "" for report in reports]
     return [*lines, f"| *problems outside its domain* | {' | '.join(shares)} |"]
 
@@ -55,13 +79,20 @@ def cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
     if row["status"] == "failed":
-        return "**fails**"
+        seen = set(row["fails_in"])
+        return "**fails** in 16 bits" if seen and seen <= NARROW else "**fails**"
     return CELLS.get(row["status"], "holds")
+
+
+def grade(value: str | float) -> str:
+    """A letter, or a scale as a power of ten."""
+    return value if isinstance(value, str) else f"{value:.0e}" if value else "none"
 
 
 def main() -> None:
     """Replace what stands between the marks."""
-    reports = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["reports"]
+    files = [Path(name) for name in sys.argv[1:]] or checked()
+    reports = [r for file in files for r in json.loads(file.read_text(encoding="utf-8"))["reports"]]
     text = PAGE.read_text(encoding="utf-8")
     found = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
     PAGE.write_text(found.sub(lambda _: f"{BEGIN}\n{tables(reports)}\n{END}", text), encoding="utf-8")

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import gnref
 from gnref.errors import BackendError
-from gnref.testing.check import DTYPES, NORMS, asked, check_target
+from gnref.testing.check import NORMS, check_target
+from gnref.testing.checker import DTYPES, asked
 from gnref.testing.problems import NORMS as OWN_NORMS
 from gnref.testing.report import Report
 from gnref.testing.reports import show as show_reports

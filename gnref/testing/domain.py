@@ -27,6 +27,8 @@ class Domain:
         The largest number of elements that share a mean.
     affine_required : bool
         Whether weight and bias must be there.
+    eps : tuple of float, optional
+        The values that eps has: one, for a kernel in which it is built in.
     contiguous : bool
         Whether the arrays must lie in memory in the order of their axes.
     where : callable, optional
@@ -38,6 +40,7 @@ class Domain:
     channel_multiple: int = 1
     max_set: int | None = None
     affine_required: bool = False
+    eps: tuple[float, ...] | None = None
     contiguous: bool = False
     where: Callable[[Problem], bool] | None = None
 
@@ -62,6 +65,7 @@ class Domain:
         yield "max_set", self.max_set is not None and problem.set_size > self.max_set
         absent = problem.weight is None or (problem.bias is None and problem.norm != "rms")
         yield "affine_required", self.affine_required and absent
+        yield "eps", self.eps is not None and problem.eps not in self.eps
         arrays = (problem.x, problem.dy, problem.weight, problem.bias)
         yield (
             "contiguous",
@@ -98,10 +102,10 @@ def domain(supports: Supports) -> Domain:
         if key not in keys:
             raise ValueError(f"supports has the key {key!r}; expected {', '.join(keys)}")
     given = dict(supports)
-    for key in ("ranks", "dtypes"):
+    for key in ("ranks", "dtypes", "eps"):
         if given.get(key) is not None:
             value = given[key]
-            given[key] = (value,) if isinstance(value, int | str) else tuple(value)
+            given[key] = (value,) if isinstance(value, int | float | str) else tuple(value)
     for key in ("channel_multiple", "max_set"):
         value = given.get(key)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):

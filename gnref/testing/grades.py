@@ -9,8 +9,9 @@ import numpy as np
 
 from gnref.testing import data
 from gnref.testing.domain import Domain
+from gnref.testing.memory import channels_last
 from gnref.testing.problems import CHANNEL_NORMS, Problem
-from gnref.testing.properties.grades import OFFSETS, SCALES, right
+from gnref.testing.properties.grades import ACCURACY, OFFSETS, RANGE, SCALES, right
 from gnref.testing.properties.property import identical, results
 from gnref.testing.strategies import np_dtype
 from gnref.testing.targets import Finding, Refused, Stopped, Target, Unsupported
@@ -35,11 +36,24 @@ class Grade:
         The largest s such that it is right at every scale of x from 1/s to s; 0 if at none.
     errors : dict of float to float
         The worst error at each offset, in units of the tolerance of grade A.
+    unsteady, unsound, lost : Problem or None
+        What shows that it is no A, that it is an F, and where its range ends.
     """
 
     accuracy: str
     range: float
     errors: dict[float, float] = field(default_factory=dict)
+    unsteady: Problem | None = None
+    unsound: Problem | None = None
+    lost: Problem | None = None
+
+    def short_of(self, accuracy: str, reach: float) -> dict[str, Problem]:
+        """What shows that a required accuracy or range is not reached, by the name of the property."""
+        shown = {
+            ACCURACY: self.unsteady if accuracy == "A" else self.unsound,
+            RANGE: self.lost if self.range < reach else None,
+        }
+        return {name: problem for name, problem in shown.items() if problem is not None}
 
 
 def standard(
@@ -80,6 +94,7 @@ def standard(
         dy=data.values("integers", shape, seed + 4).astype(np_dtype(dtype)),
         weight=data.nonzero(params, seed).astype(np_dtype(param_dtype)),
         bias=None if norm == "rms" else data.values("normal", params, seed + 1).astype(np_dtype(param_dtype)),
+        eps=domain.eps[0] if domain.eps else held(1e-5),
         seed=seed,
         grade="B",
         **options,
@@ -93,44 +108,66 @@ def grade(target: Target, norm: str, dtype: str, param_dtype: str, domain: Domai
         return None
     longer = standard(norm, dtype, param_dtype, domain, length=LONG)
     long = plain[0] if domain.why_not(longer) else longer
-    errors, sound = {}, True
+    strided = norm in CHANNEL_NORMS and "strides" in target.abilities
+    errors: dict[float, float] = {}
+    made = Grade("B", 0.0, errors)
     for offset in OFFSETS[dtype]:
-        moved = [at(problem, offset, 1.0) for problem in plain]
-        errors[offset] = max(measured(target, problem.but(grade="A")) for problem in moved)
+        moved = [at(problem, offset, 1.0, domain) for problem in plain]
+        moved += [in_channels_last(problem) for problem in moved[:strided]]
+        strict = [problem.but(grade="A") for problem in moved]
+        found = [measured(target, problem) for problem in strict]
+        errors[offset] = max(found)
+        if errors[offset] > 4 * max(1.0, errors[0.0]):
+            made.unsteady = made.unsteady or strict[found.index(errors[offset])]
         telling = [problem for problem in moved if (relative_errors(problem)[0] < 0.1).all()]
-        sound = sound and all(measured(target, problem) <= 1 for problem in telling)
-    steady = max(errors.values()) <= 4 * max(1.0, errors[0.0])
-    return Grade("F" if not sound else "A" if steady else "B", reach(target, long), errors)
+        wrong = [problem for problem in telling if measured(target, problem) > 1]
+        made.unsound = made.unsound or next(iter(wrong), None)
+    made.accuracy = "F" if made.unsound else "B" if made.unsteady else "A"
+    made.range, made.lost = reach(target, long, domain)
+    return made
 
 
-def reach(target: Target, problem: Problem) -> float:
-    """The largest s of `SCALES` such that a target is right from 1/s to s."""
+def reach(target: Target, problem: Problem, domain: Domain) -> tuple[float, Problem | None]:
+    """The largest s of `SCALES` such that a target is right from 1/s to s, and where it no longer is."""
     largest = 0.0
     for scale in sorted(s for s in SCALES if s >= 1):
         for s in {scale, 1 / scale}:
-            moved = at(problem, 0.0, s)
+            moved = at(problem, 0.0, s, domain)
             if not np.isfinite(moved.x.astype(np.float64)).all():
-                return largest
+                return largest, None
             if moved.dtype == "float16" and largest_result(moved) > 60_000:
                 continue
             if measured(target, moved) > 1:
-                return largest
+                return largest, moved
         largest = scale
-    return largest
+    return largest, None
 
 
-def at(problem: Problem, offset: float, scale: float) -> Problem:
-    """The same structure with normal numbers at an offset and a scale, eps scaled along."""
+def at(problem: Problem, offset: float, scale: float, domain: Domain) -> Problem:
+    """The same structure with normal numbers at an offset and a scale; eps with them, if it can be set."""
     x = (data.values("normal", problem.shape, problem.seed) + offset) * scale
+    eps = problem.eps if domain.eps else held(problem.eps * scale**2)
     with np.errstate(over="ignore"):
-        return problem.but(x=x.astype(problem.x.dtype), eps=1e-5 * scale**2)
+        return problem.but(x=x.astype(problem.x.dtype), eps=eps)
+
+
+def held(eps: float) -> float:
+    """The nearest eps of 32 bits, in which some keep it (ONNX has no other attributes)."""
+    return float(np.float32(eps))
+
+
+def in_channels_last(problem: Problem) -> Problem:
+    """The same problem in memory whose fastest axis is C: kernels have sums of their own for that."""
+    return problem.but(x=channels_last(problem.x), dy=channels_last(problem.dy), layout="channels_last")
 
 
 def measured(target: Target, problem: Problem) -> float:
-    """The worst error in tolerances; infinite where there is no result at all."""
+    """The worst error in tolerances; infinite where there is no result at all, 0 where none is owed."""
     try:
         ratio = right(target, problem)
-    except (Finding, Refused, Stopped, Unsupported):
+    except Unsupported:
+        return 0.0
+    except (Finding, Refused, Stopped):
         return float("inf")
     return 0.0 if ratio is None else ratio
 
@@ -144,7 +181,7 @@ def batch_invariant(target: Target, norm: str, dtype: str, param_dtype: str, dom
     if norm == "batch":
         return None
     for seed in range(SEEDS):
-        problem = at(standard(norm, dtype, param_dtype, domain, seed, length=64 * seed), 1.0, 1.0)
+        problem = at(standard(norm, dtype, param_dtype, domain, seed, length=64 * seed), 1.0, 1.0, domain)
         if domain.why_not(problem):
             continue
         x = data.values("normal", (257, *problem.shape[1:]), seed).astype(problem.x.dtype)

@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from gnref.testing.check import EXAMPLES, NORMS, Checker, asked, checker_of
+from gnref.testing.check import EXAMPLES, NORMS, checker_of
+from gnref.testing.checker import Checker, asked
 from gnref.testing.properties import Property
 from gnref.testing.runner import Result
 from gnref.testing.targets.spec import Spec, parse

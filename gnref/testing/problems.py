@@ -97,6 +97,12 @@ class Problem:
         return self.shape[self.channel_axis] if self.norm in CHANNEL_NORMS else None
 
     @property
+    def parameters(self) -> dict[str, Array]:
+        """weight and bias, as far as they are there."""
+        given = {"weight": self.weight, "bias": self.bias}
+        return {name: a for name, a in given.items() if a is not None}
+
+    @property
     def set_size(self) -> int:
         """The number m of elements that share a mean and a variance."""
         if self.normalized_shape is not None:

@@ -136,11 +136,12 @@ class Report:
         lines = []
         smallest = self.smallest
         for result in (r for r in self.results if r.status == "failed"):
-            lines.append(f"{self.target}, {self.norm} norm: {result.property}: {result.reason}")
+            where = f" ({', '.join(result.fails_in)})" if result.fails_in else ""
+            lines.append(f"{self.target}, {self.norm} norm: {result.property}{where}: {result.reason}")
             lines += [f"    {text}" for text in (result.diagnosis, *result.museum) if text]
         if smallest is not None:
             size = _size(smallest)
-            lines += ["", f"The smallest counterexample has {size} elements ({smallest.property}):", ""]
+            lines += ["", f"The smallest counterexample has {size} element{"s" * (size != 1)} ({smallest.property}):", ""]
             lines += ["```python", smallest.snippet, "```"]
         return "\n".join(lines)
 
@@ -175,6 +176,7 @@ def _as_dict(result: Result) -> dict[str, Any]:
         "reason": result.reason,
         "diagnosis": result.diagnosis,
         "museum": list(result.museum),
+        "fails_in": list(result.fails_in),
         "counterexample_shape": shape,
         "snippet": result.snippet,
     }

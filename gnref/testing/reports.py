@@ -23,8 +23,9 @@ WORDS = {
     "empty": "[yellow]none[/]",
 }
 LEGEND = (
-    "Numbers are the worst error in units of the tolerance, of grade B; = is no difference at all. - was not "
-    "asked: it takes a backward pass, statistics or a channel axis. outside: nothing of it is in the domain."
+    "Numbers are the worst error in units of the tolerance, of grade B; = is no difference at all. FAIL 16 "
+    "is seen with 16-bit x alone. - was not asked: it takes a backward pass, statistics, strides or a "
+    "channel axis. outside: nothing of it is in the domain."
 )
 
 
@@ -32,6 +33,8 @@ def cell(result: Result | None) -> str:
     """What the table says of one property on one target."""
     if result is None:
         return "[dim]-[/]"
+    if result.status == "failed" and result.narrow:
+        return "[bold red]FAIL[/] [red]16[/]"
     if result.status in WORDS:
         return WORDS[result.status]
     return "[green]=[/]" if result.worst == 0 else f"{result.worst:.2f}"
@@ -67,7 +70,9 @@ def _grade(report: Report, dtype: str) -> str:
 
 
 def _reach(report: Report, dtype: str) -> str:
-    return f"{report.grades[dtype].range:.0e}" if dtype in report.grades else "-"
+    if dtype not in report.grades:
+        return "-"
+    return f"{report.grades[dtype].range:.0e}" if report.grades[dtype].range else "none"
 
 
 def _bits(report: Report) -> str:
@@ -92,6 +97,7 @@ def _show_failures(console: Console, report: Report) -> None:
         if result.status != "failed":
             continue
         where = escape(f"{report.target}, {report.norm} norm: {result.property}")
+        where += f" ({', '.join(result.fails_in)})" if result.fails_in else ""
         console.print(f"\n[bold red]{where}[/]: {escape(result.reason)}", highlight=False)
         for line in (result.diagnosis, *result.museum):
             if line:
@@ -99,7 +105,7 @@ def _show_failures(console: Console, report: Report) -> None:
     if report.smallest is not None and report.smallest.counterexample is not None:
         size = report.smallest.counterexample.x.size
         name = escape(f"{report.target}, {report.norm} norm, {report.smallest.property}")
-        console.print(f"\n[bold]{name}[/]: the smallest counterexample has {size} elements")
+        console.print(f"\n[bold]{name}[/]: the smallest counterexample has {size} element{"s" * (size != 1)}")
         console.print(report.smallest.snippet, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -26,6 +26,7 @@ MANY = 20  # examples of one dtype, of which the worst says something about its 
 RETURNS = "every call returns"  # the property that all exceptions, hangs and crashes belong to
 # After the first counterexample: how many smaller problems are tried, and for how many seconds.
 TRIES, SECONDS = 300, 20.0
+NARROW = ("float16", "bfloat16")
 OUTSIDE = 200  # problems outside a domain before the first inside: enough to see that there is none
 
 
@@ -63,6 +64,8 @@ class Result:
         the lines of Python that reproduce it,
     diagnosis : str
         which results are wrong there, and by how much, and
+    fails_in : tuple of str
+        the dtypes of x that it was seen to fail in, and
     museum : tuple of str
         the real bugs that give the same wrong results, or, where none does, those that break this property.
     """
@@ -80,8 +83,14 @@ class Result:
     counterexample: Problem | None = None
     snippet: str = ""
     diagnosis: str = ""
+    fails_in: tuple[str, ...] = ()
     museum: tuple[str, ...] = ()
     coverage: Coverage = field(default_factory=Coverage)
+
+    @builtins.property
+    def narrow(self) -> bool:
+        """Whether it was seen to fail in 16 bits alone."""
+        return bool(self.fails_in) and all(name in NARROW for name in self.fails_in)
 
     @builtins.property
     def slack(self) -> bool:

@@ -10,7 +10,8 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from gnref.testing.check import EXAMPLES, asked, checker_of
+from gnref.testing.check import EXAMPLES, checker_of
+from gnref.testing.checker import asked
 from gnref.testing.mutants import KINDS, MUTANTS, Edit, build, textbook
 from gnref.testing.problems import Array, Problem
 from gnref.testing.runner import Trial, run_trial

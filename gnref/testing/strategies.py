@@ -198,7 +198,7 @@ def problems(
     reach = RANGES[grade][dtype] if hard else EASY
     offset = draw(st.sampled_from(_held(offsets, MOST[dtype].offset) or reach.offsets))
     scale = draw(st.sampled_from(_held(scales, MOST[dtype].scale) or reach.scales))
-    eps_in_scale = draw(st.sampled_from(list(eps)))
+    drawn_eps = draw(st.sampled_from(list(domain.eps or eps)))
     kind, dy_kind = draw(st.sampled_from(list(kinds))), draw(st.sampled_from(["integers", "normal"]))
     seed = draw(st.integers(0, 2**16))
     x = (data.values(kind, shape, seed) + offset) * scale
@@ -215,7 +215,7 @@ def problems(
         norm,
         x=LAYOUTS[layout](x.astype(np_dtype(dtype))),
         dy=LAYOUTS[dy_layout](random_dy(dy_kind, shape, seed).astype(np_dtype(dtype))),
-        eps=eps_in_scale * scale**2,
+        eps=drawn_eps if domain.eps else drawn_eps * scale**2,
         kind=kind,
         seed=seed,
         layout=layout,

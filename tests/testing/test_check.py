@@ -1,3 +1,4 @@
+import innocents
 import kernels
 import numpy as np
 import pytest
@@ -68,6 +69,55 @@ def test_a_kernel_that_writes_to_its_input_fails_that_alone():
 
     report = check(in_place, kernels.backward, norm="group", dtypes=("float32",), **FEW)
     assert report.failed == ["inputs are unchanged"]
+
+
+def test_a_bug_in_16_bits_hides_none_in_float32():
+    def forward(x, num_groups, weight, bias, eps):
+        y, mean, rstd = kernels.right(x, num_groups, weight, bias, eps)
+        return y * (1.01 if x.dtype == np.float16 else 1 if x.size < 12 else 1.001), mean, rstd
+
+    checker, pairs = checker_of(None, forward, norm="group", max_examples=10)
+    result = checker.ask(PROPERTIES["y equals exact fractions"], pairs)
+    assert result.fails_in == ("float32", "float16")
+    assert result.counterexample.dtype == "float32"
+    assert 12 <= result.counterexample.x.size <= 16
+
+
+def test_a_crash_seen_by_another_property_is_shrunk():
+    def forward(x, weight, bias, eps):
+        if max(x.shape[2:], default=0) > 60:
+            raise RuntimeError("too long")
+        return innocents.innocent("instance", "numpy")[0](x, weight, bias, eps)[0]
+
+    report = check(forward, norm="instance", dtypes=("float32",), max_examples=10)
+    assert report.failed == ["every call returns"]
+    assert report.results[0].counterexample.x.size <= 65
+    assert "PROPERTIES['every call returns']" in report.results[0].snippet
+
+
+def test_an_eps_that_is_built_in_is_declared():
+    def forward(x, num_groups, weight, bias, eps):
+        return kernels.right(x, num_groups, weight, bias, 1e-5)
+
+    words = {"norm": "group", "dtypes": ("float32",), **FEW}
+    report = check(forward, supports={"eps": 1e-5}, **words)
+    assert report.ok
+    assert report.grades["float32"].accuracy == "B"
+    assert report.excluded > 0.5
+    assert "y equals exact fractions" in check(forward, **words).failed
+
+
+def test_a_variance_that_cancels_in_channels_last_memory_alone_is_graded():
+    def forward(x, num_groups, weight, bias, eps):
+        last = x.ndim > 2 and min(x.shape) > 1 and x.strides[1] == x.itemsize
+        return (kernels.cancelling if last else kernels.right_y)(x, num_groups, weight, bias, eps)
+
+    report = check(forward, norm="group", dtypes=("float32",), max_examples=40)
+    assert report.grades["float32"].accuracy == "F"
+    assert "error grows like the offset at most" in report.failed
+    contiguous = check(forward, norm="group", dtypes=("float32",), supports={"contiguous": True}, **FEW)
+    assert contiguous.ok
+    assert "f(view) = f(copy)" in contiguous.not_exercised
 
 
 def test_a_state_from_the_last_call_is_found():

@@ -21,6 +21,8 @@ PROBLEM = Problem("group", X, X, weight=np.ones(6), bias=np.ones(6), num_groups=
         ({"max_set": 8}, ""),
         ({"max_set": 7}, "max_set"),
         ({"affine_required": True}, ""),
+        ({"eps": 1e-5}, ""),
+        ({"eps": (1e-3, 1e-6)}, "eps"),
         ({"contiguous": True}, ""),
         ({"where": lambda problem: problem.num_groups == 2}, "supports"),
         (lambda problem: problem.set_size == 8, ""),

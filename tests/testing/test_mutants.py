@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from gnref.testing import Property, check_property, selftest
-from gnref.testing.check import asked, checker_of
+from gnref.testing.check import checker_of
+from gnref.testing.checker import asked
 from gnref.testing.mutants import EQUIVALENT, KINDS, MUTANTS, SOURCE, build, equivalent, textbook
 from gnref.testing.properties.property import close, identical, results
 from gnref.testing.selftest import WEAK, first_failure, killed, self_test, weakly_killed

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from gnref.testing.check import Checker, checker_of
+from gnref.testing.check import checker_of
+from gnref.testing.checker import Checker
 from gnref.testing.museum.mechanism import Mechanism
 from gnref.testing.properties import PROPERTIES
 from gnref.testing.runner import Result, Trial, run_trial

@@ -36,6 +36,8 @@ def right(target: Target, problem: Problem) -> float | None:
     kinds=("normal", "integers", "one_hot"),
     scales=(1.0,),
     eps=(1e-5, 1e-3),
+    layouts=("plain", "channels_last"),  # for which kernels have another path, with sums of its own
+    param_layouts=("plain",),
 )
 def accuracy(target: Target, problem: Problem) -> float | None:
     """x = offset + spread: grade B allows an error in step with offset/spread, grade A none that grows."""

@@ -45,19 +45,26 @@ def channels_last(target: Target, problem: Problem) -> float | None:
     return max(close(first, one, back), same(target, first, by_memory), same(target, last, positive))
 
 
-@holds("f(view) = f(copy)", exact=True, museum=(51, 53, 54), layouts=AWKWARD)
+@holds(
+    "f(view) = f(copy)", exact=True, requires=("strides",), museum=(51, 53, 54), examples=4, layouts=AWKWARD
+)
 def view(target: Target, problem: Problem) -> float | None:
     """Strides, read-only flags and odd strides of single elements change nothing, in grade A not one bit."""
-    copy = problem.but(x=problem.x.copy(order="K"), dy=problem.dy.copy())
+    params = {k: a.copy() for k, a in problem.parameters.items()}
+    copy = problem.but(x=problem.x.copy(order="K"), dy=problem.dy.copy(), **params)
     return agree(problem, results(target, problem), results(target, copy))
 
 
-@holds("f(any layout) = f(plain layout)", museum=(51, 52, 53, 54, 56), layouts=AWKWARD)
+@holds(
+    "f(any layout) = f(plain layout)",
+    requires=("strides",),
+    museum=(51, 52, 53, 54, 56),
+    examples=4,
+    layouts=AWKWARD,
+)
 def layout(target: Target, problem: Problem) -> float | None:
     """Another order in memory may sum in another order: equal within the tolerance."""
-    params = {
-        k: None if a is None else plain(a) for k, a in (("weight", problem.weight), ("bias", problem.bias))
-    }
+    params = {k: plain(a) for k, a in problem.parameters.items()}
     return same(target, problem, problem.but(x=plain(problem.x), dy=plain(problem.dy), **params))
 
 

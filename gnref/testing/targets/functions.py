@@ -81,6 +81,7 @@ class Functions:
             ["backward"] * (backward is not None or self.library.differentiates)
             + ["channel_axis"] * channel_axis
             + ["fill"] * self.library.mutable
+            + ["strides"] * (self.library.mutable and not self.domain.contiguous)
         )
         self.takes = _parameters(backward)
         self.findings: list[Finding] = []  # of calls that returned all the same

@@ -13,7 +13,7 @@ class Gnref:
     """gnref's own functions on one of its backends."""
 
     abilities = frozenset(
-        ("backward", "statistics", "var", "out", "needs", "layout", "norms", "channel_axis")
+        ("backward", "statistics", "var", "out", "needs", "layout", "norms", "channel_axis", "strides")
     )
     affine_required = False
 

@@ -58,7 +58,7 @@ class Target(Protocol):
     abilities : frozenset of str
         What properties may ask of it: "backward", "statistics" (forward saves mean and rstd), "var",
         "out", "needs", "layout" (results lie in memory as x does), "norms" (every norm, not one alone),
-        "channel_axis", "fill" (what lies around its arrays can be chosen).
+        "channel_axis", "strides" (arrays may lie in any order), "fill" (what lies around them can be chosen).
     affine_required : bool
         Whether weight and bias must be there.
     findings : list of Finding

@@ -141,7 +141,7 @@ class File:
     def arguments(self, norm: str) -> dict[str, Any]:
         """The keyword arguments of `gnref.testing.check`."""
         limits: dict[str, Any] = {"dtypes": ("float32",), "contiguous": True}
-        limits["where"] = divides if self.takes_eps(norm) else has_usual_eps
+        limits |= {"where": divides, "eps": None if self.takes_eps(norm) else (EPS,)}
         if norm in ("batch", "instance", "group"):
             limits["ranks"] = (self.rank(),)
         return {"forward": self.forward(norm), "dtypes": ("float32",), "supports": limits}
@@ -209,11 +209,6 @@ class File:
 def divides(problem: Problem) -> bool:
     """Whether G divides C: what a file does with others, KernelBench does not say."""
     return problem.num_groups is None or (problem.channels or 0) % problem.num_groups == 0
-
-
-def has_usual_eps(problem: Problem) -> bool:
-    """Whether, besides, a problem has the eps that is built in."""
-    return divides(problem) and problem.eps == EPS
 
 
 def _role(name: str) -> str | None:
