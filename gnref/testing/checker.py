@@ -24,15 +24,20 @@ from gnref.testing.targets.isolated import Isolated
 DTYPES = ("float32", "float64")
 REFUSED = "a wrong num_groups is refused"
 BATCH = "f(x)[i] = f(x[i:i+1])"
+LARGE = 20_000  # elements, beyond which the museum is not asked
 EPS = (1e-5, 1e-3, 0.5)  # not 0: what a constant set has then is a matter of convention
 
 Dtypes = Mapping[str, tuple[str, ...]]  # of x, and for each of them those of weight and bias
 
 
-def asked(norm: str) -> list[Property]:
-    """The properties that every target of a norm is asked; first whether it returns at all."""
+def asked(norm: str, differentiates: bool = False) -> list[Property]:
+    """The properties that a target of a norm is asked; first whether it returns at all.
+
+    Where the backward pass is not that of a framework, what is said of frameworks' is left out.
+    """
     first = sorted(PROPERTIES.values(), key=lambda prop: prop.name != RETURNS)
-    return [prop for prop in first if norm in prop.norms and not prop.beyond]
+    own = [prop for prop in first if norm in prop.norms and not prop.beyond]
+    return [prop for prop in own if differentiates or not {"needs", "differentiates"} & set(prop.requires)]
 
 
 class Checker:
@@ -51,12 +56,14 @@ class Checker:
         self.target, self.norm, self.domain, self.layouts = target, norm, limits, tuple(layouts)
         self.require, self.max_examples, self.seed = require, max_examples, seed
         self.others: list[Aside] = []
+        self.not_taken: dict[str, str] = {}  # 16-bit dtypes, and why they are not asked
 
     def report(self, pairs: Dtypes, on_result: Callable[[Result], None]) -> Report:
         """Ask every property, and grade."""
         report = Report(self.target.name, self.norm, dtypes=pairs, require=dict(self.require))
+        report.not_taken = self.not_taken
         report.settings = {"max_examples": self.max_examples, "seed": self.seed, "layouts": self.layouts}
-        for prop in asked(self.norm):
+        for prop in asked(self.norm, "differentiates" in self.target.abilities):
             report.results.append(self.ask(prop, pairs))
             on_result(report.results[-1])
         self.blame(report)
@@ -148,31 +155,36 @@ class Checker:
             if self.domain.dtypes is None or x in self.domain.dtypes:
                 pairs[x] = (*pairs.get(x, ()), param)
         if tuple(dtypes) == DTYPES:
-            wanted = [n for n in NARROW if self.domain.dtypes is None or n in self.domain.dtypes]
-            pairs |= {name: ("float32",) for name in wanted if self.takes(name, "float32")}
+            for name in NARROW:
+                if self.domain.dtypes is not None and name not in self.domain.dtypes:
+                    continue
+                if reason := self.refusal(name, "float32"):
+                    self.not_taken[name] = reason
+                else:
+                    pairs[name] = ("float32",)
         if not pairs:
             raise ValueError(
                 f"dtypes is {tuple(dtypes)!r}; expected one that supports has: {self.domain.dtypes}"
             )
         for x, params in pairs.items():
-            self.takes(x, params[0])
+            self.refusal(x, params[0])
         return pairs
 
-    def takes(self, dtype: str, param_dtype: str) -> bool:
-        """Whether a forward pass gives back that dtype; notes the ability to return statistics."""
+    def refusal(self, dtype: str, param_dtype: str) -> str:
+        """Why a forward pass does not give that dtype back; notes the ability to return statistics."""
         problem = standard(self.norm, dtype, param_dtype, self.domain)
         if "channels_first" not in self.layouts and problem.num_groups is not None:
-            return False
+            return "the channels are last"
         try:
             forward = self.target.forward(problem)
         except Finding as finding:
             self.others.append(Aside(finding, problem, PROPERTIES[RETURNS]))
-            return False
-        except (Unsupported, Refused, Stopped):
-            return False
+            return str(finding)
+        except (Unsupported, Refused, Stopped) as error:
+            return str(error)
         if forward.rstd is not None:
             self.target.abilities |= {"statistics"}
-        return bool(forward.y.dtype == problem.x.dtype)
+        return "" if forward.y.dtype == problem.x.dtype else f"y comes in {forward.y.dtype.name}"
 
     def blame(self, report: Report) -> None:
         """Give each finding that was made on the way to the property that it belongs to."""
@@ -222,14 +234,16 @@ class Checker:
                 found = outcome(self.target, made)
                 if told := diagnosis(made, found):
                     result.diagnosis = told
-                    alike = () if isinstance(found, str) else resembling(made, found)
+                    if made.x.size <= LARGE and not isinstance(found, str):
+                        alike = resembling(made, found)
                     break
         result.museum = alike or self.cases(result)
 
     def cases(self, result: Result) -> tuple[str, ...]:
         """The entries of the museum that break the property, where no specimen gives the same numbers."""
-        numbers = ", ".join(map(str, PROPERTIES[result.property].museum))
-        return (f"museum entries that break this property: {numbers}",) if numbers else ()
+        numbers = PROPERTIES[result.property].museum
+        told = ", ".join(map(str, numbers[:4])) + ", ..." * (len(numbers) > 4)
+        return (f"museum entries that break this property: {told}",) if numbers else ()
 
     def grades(self, report: Report, pairs: Dtypes) -> None:
         """Grade every dtype."""

@@ -83,10 +83,10 @@ def _check_targets(arguments: Namespace) -> int:
     """What the kit asks of any target, of each of several."""
     console, interrupted = Console(), False
     pairs = [(spec, norm) for spec in map(parse, arguments.targets) for norm in _norms(spec, arguments.norm)]
-    for spec, norm in pairs:
-        spec.arguments(norm)  # what cannot be loaded is told before the long work
+    # Loads every target: what cannot be loaded is told before the long work.
+    total = sum(len(asked(norm, spec.differentiates(norm))) for spec, norm in pairs)
     reports: list[Report] = []
-    with _progress(console, sum(len(asked(norm)) for _, norm in pairs)) as advance:
+    with _progress(console, total) as advance:
         try:
             for spec, norm in pairs:
                 reports.append(_report(spec, norm, arguments, advance))

@@ -88,17 +88,19 @@ def standard(
         params = (min(max(q, limit // q * q), -(-(length or 12) // q) * q),)
         shape = (*(1,) * (rank - 2), 4, *params)[-max(rank, 1) :]
         options = {"normalized_shape": params}
-    return Problem(
+    made = Problem(
         norm,
         x=data.values("integers", shape, seed).astype(np_dtype(dtype)),
         dy=data.values("integers", shape, seed + 4).astype(np_dtype(dtype)),
         weight=data.nonzero(params, seed).astype(np_dtype(param_dtype)),
         bias=None if norm == "rms" else data.values("normal", params, seed + 1).astype(np_dtype(param_dtype)),
-        eps=domain.eps[0] if domain.eps else held(1e-5),
+        eps=domain.eps[0] if domain.eps else 1e-5,
         seed=seed,
         grade="B",
         **options,
     )
+    short = made.but(eps=held(made.eps))
+    return short if domain.why_not(made) and not domain.why_not(short) else made
 
 
 def grade(target: Target, norm: str, dtype: str, param_dtype: str, domain: Domain) -> Grade | None:
@@ -146,7 +148,9 @@ def reach(target: Target, problem: Problem, domain: Domain) -> tuple[float, Prob
 def at(problem: Problem, offset: float, scale: float, domain: Domain) -> Problem:
     """The same structure with normal numbers at an offset and a scale; eps with them, if it can be set."""
     x = (data.values("normal", problem.shape, problem.seed) + offset) * scale
-    eps = problem.eps if domain.eps else held(problem.eps * scale**2)
+    eps = problem.eps if domain.eps else problem.eps * scale**2
+    if problem.eps == held(problem.eps):
+        eps = held(eps)
     with np.errstate(over="ignore"):
         return problem.but(x=x.astype(problem.x.dtype), eps=eps)
 

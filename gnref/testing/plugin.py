@@ -48,11 +48,11 @@ def pytest_collection_modifyitems(
         try:
             spec = parse(text)
             norms = [n for n in config.getoption("--gnref-norm") or spec.norms if n in (spec.norms or NORMS)]
+            made = [(norm, prop) for norm in norms for prop in asked(norm, spec.differentiates(norm))]
         except (ValueError, TypeError, RuntimeError) as error:
             raise pytest.UsageError(str(error)) from error
         if not norms:
             raise pytest.UsageError(f"--gnref-target is {text!r}, which may be any norm; add --gnref-norm")
-        made = [(norm, prop) for norm in norms for prop in asked(norm)]
         items.extend(
             ConformanceItem.from_parent(
                 session, name=f"{text}[{norm}: {prop.name}]", spec=spec, norm=norm, prop=prop

@@ -37,6 +37,8 @@ class Report:
         Whether an example's results are the same bits alone and in a batch.
     dtypes : mapping of str to tuple of str
         The dtypes of x that were checked, and for each those of weight and bias.
+    not_taken : dict of str to str
+        The 16-bit dtypes of x that were not checked since the target does not give them back, and the reason.
     excluded : float
         The share of what is drawn without limits that is outside the declared domain.
     require, settings : dict
@@ -49,6 +51,7 @@ class Report:
     grades: dict[str, Grade] = field(default_factory=dict)
     batch_invariant: bool | None = None
     dtypes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    not_taken: dict[str, str] = field(default_factory=dict)
     excluded: float = 0.0
     require: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -77,6 +80,15 @@ class Report:
     def __str__(self) -> str:
         return self.to_markdown()
 
+    def told(self) -> list[tuple[Result, tuple[str, ...]]]:
+        """The failures, smallest counterexample first; each with what of the museum was not told before."""
+        failures = sorted((r for r in self.results if r.status == "failed"), key=_size)
+        before = [{text for r in failures[:i] for text in r.museum} for i in range(len(failures))]
+        return [
+            (r, tuple(text for text in r.museum if text not in known))
+            for r, known in zip(failures, before, strict=True)
+        ]
+
     def summary(self) -> str:
         """The verdict in one line."""
         count = len([r for r in self.results if r.status == "passed"])
@@ -85,6 +97,8 @@ class Report:
             line += f", {len(self.failed)} fail"
         if self.not_exercised:
             line += f", {len(self.not_exercised)} not exercised"
+        if self.not_taken:
+            line += f"; {' and '.join(self.not_taken)} not taken"
         if self.excluded:
             line += f"; {self.excluded:.0%} of all problems are outside its domain"
         return line
@@ -109,6 +123,7 @@ class Report:
             "not_exercised": self.not_exercised,
             "excluded": self.excluded,
             "dtypes": {name: list(params) for name, params in self.dtypes.items()},
+            "not_taken": self.not_taken,
             "require": self.require,
             "settings": self.settings | {"layouts": list(self.settings.get("layouts", ()))},
             "batch_invariant": self.batch_invariant,
@@ -123,6 +138,7 @@ class Report:
             lines += ["| dtype of x | accuracy | right at scales |", "|---|---|---|"]
             lines += [f"| {name} | {g.accuracy} | {_span(g.range)} |" for name, g in self.grades.items()]
             lines.append("")
+        lines += [f"Not checked: {name}: {reason}\n" for name, reason in self.not_taken.items()]
         if self.batch_invariant is not None:
             how = "the same bits" if self.batch_invariant else "not the same bits"
             lines += [f"An example alone and in a batch gives {how}.", ""]
@@ -135,13 +151,14 @@ class Report:
         """Every failure in a few lines; the snippet of the smallest one."""
         lines = []
         smallest = self.smallest
-        for result in (r for r in self.results if r.status == "failed"):
+        for result, museum in self.told():
             where = f" ({', '.join(result.fails_in)})" if result.fails_in else ""
             lines.append(f"{self.target}, {self.norm} norm: {result.property}{where}: {result.reason}")
-            lines += [f"    {text}" for text in (result.diagnosis, *result.museum) if text]
+            lines += [f"    {text}" for text in (result.diagnosis, *museum) if text]
         if smallest is not None:
             size = _size(smallest)
-            lines += ["", f"The smallest counterexample has {size} element{"s" * (size != 1)} ({smallest.property}):", ""]
+            count = f"{size} element{'s' * (size != 1)}"
+            lines += ["", f"The smallest counterexample has {count} ({smallest.property}):", ""]
             lines += ["```python", smallest.snippet, "```"]
         return "\n".join(lines)
 

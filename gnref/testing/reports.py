@@ -93,19 +93,17 @@ def show(console: Console, reports: Sequence[Report]) -> None:
 
 def _show_failures(console: Console, report: Report) -> None:
     """The failures of one report; the program that shows the smallest."""
-    for result in report.results:
-        if result.status != "failed":
-            continue
+    for result, museum in report.told():
         where = escape(f"{report.target}, {report.norm} norm: {result.property}")
         where += f" ({', '.join(result.fails_in)})" if result.fails_in else ""
         console.print(f"\n[bold red]{where}[/]: {escape(result.reason)}", highlight=False)
-        for line in (result.diagnosis, *result.museum):
+        for line in (result.diagnosis, *museum):
             if line:
                 console.print(f"  {escape(line)}", highlight=False)
     if report.smallest is not None and report.smallest.counterexample is not None:
         size = report.smallest.counterexample.x.size
         name = escape(f"{report.target}, {report.norm} norm, {report.smallest.property}")
-        console.print(f"\n[bold]{name}[/]: the smallest counterexample has {size} element{"s" * (size != 1)}")
+        console.print(f"\n[bold]{name}[/]: the smallest counterexample has {size} element{'s' * (size != 1)}")
         console.print(report.smallest.snippet, highlight=False, markup=False, soft_wrap=True)
 
 

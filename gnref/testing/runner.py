@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis.strategies import SearchStrategy
 
 from gnref.testing import oracles
 from gnref.testing.coverage import Coverage
@@ -27,7 +28,9 @@ RETURNS = "every call returns"  # the property that all exceptions, hangs and cr
 # After the first counterexample: how many smaller problems are tried, and for how many seconds.
 TRIES, SECONDS = 300, 20.0
 NARROW = ("float16", "bfloat16")
-OUTSIDE = 200  # problems outside a domain before the first inside: enough to see that there is none
+# After ten examples Hypothesis goes on to vary those that it has. Fresh ones find more, so it starts anew.
+ROUND, LEAP = 10, 1_000_003
+OUTSIDE = 120  # problems outside a domain before the first inside: enough to see that there is none
 
 
 class PropertyError(AssertionError):
@@ -249,21 +252,11 @@ def run_trial(trial: Trial, max_examples: int, seed: int, options: dict[str, Any
         if name in prop.options and name in options:
             drawn[name] = [o for o in prop.options[name] if o in options[name]] or list(options[name])
 
-    @hypothesis.seed(seed)
-    @settings(
-        max_examples=max(1, round(max_examples * prop.examples)),
-        database=None,
-        deadline=None,
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, Phase.shrink],
-    )
-    @given(problem=problems(result.norm, domain=trial.domain, **drawn))
-    def search(problem: Problem) -> None:
-        trial(problem)
-
+    strategy = problems(result.norm, domain=trial.domain, **drawn)
+    count = max(1, round(max_examples * prop.examples))
     try:
-        search()
+        for start in range(0, count, ROUND):
+            search(trial, strategy, min(ROUND, count - start), seed + start * LEAP)
     except Stopped as error:
         if result.status != "failed" and str(error):
             result.status, result.reason = "not run", str(error)
@@ -281,6 +274,25 @@ def run_trial(trial: Trial, max_examples: int, seed: int, options: dict[str, Any
             else "no problem that was drawn says anything about it"
         )
     return result
+
+
+def search(trial: Trial, strategy: SearchStrategy[Problem], max_examples: int, seed: int) -> None:
+    """Draw some problems; raise at one that breaks the property, after a search for smaller ones."""
+
+    @hypothesis.seed(seed)
+    @settings(
+        max_examples=max_examples,
+        database=None,
+        deadline=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
+    @given(problem=strategy)
+    def found(problem: Problem) -> None:
+        trial(problem)
+
+    found()
 
 
 def plan(norms: Sequence[str]) -> list[tuple[Property, str]]:

@@ -73,6 +73,7 @@ EVERYWHERE = Domain()
 
 # (G, K): G groups of K channels. Where G = K, or either is 1, mistakes in the grouping do not show.
 GROUPS = ((1, 1), (2, 3), (3, 2), (1, 3), (3, 1), (2, 2), (2, 4), (4, 3), (3, 5), (5, 2), (2, 7))
+TILES = (1, 2, 3, 5, 8, 9, 16, 17, 31, 33, 64, 65, 100, 129, 256)  # sizes where kernels change their ways
 FEW = ((1, 1), (2, 1), (1, 2), (2, 3))
 
 
@@ -117,6 +118,23 @@ def sizes(
 
 
 @st.composite
+def tiled(draw: st.DrawFn, max_elements: int, spatial_axes: Sequence[int], channel_multiple: int) -> Sizes:
+    """Draw every size by itself from `TILES`; the largest is cut until there are so many elements at most."""
+    drawn = [draw(st.sampled_from(TILES)) for _ in range(4)]
+    axes = draw(st.sampled_from(list(spatial_axes)))
+    if axes == 0:
+        drawn[3] = 1
+    drawn[2] *= channel_multiple // gcd(drawn[1] * drawn[2], channel_multiple)
+    while (excess := prod(drawn) / max_elements) > 1:
+        i = max((3, 0, 1), key=lambda i: drawn[i])  # K is what channel_multiple is about
+        if drawn[i] == 1:
+            break
+        drawn[i] = max(1, int(drawn[i] / excess))
+    N, G, K, S = drawn
+    return Sizes(N, G, K, (S,) * (axes > 0) + (1,) * (axes - 1))
+
+
+@st.composite
 def problems(
     draw: st.DrawFn,
     norm: str,
@@ -133,6 +151,7 @@ def problems(
     affine: bool | None = None,
     batch_sizes: Sequence[int] = (1, 2, 3, 4),
     lengths: Sequence[int] = (),
+    tiles: bool = False,
     virtual: Sequence[bool] = (False, True),
     offsets: Sequence[float] | None = None,
     scales: Sequence[float] | None = None,
@@ -169,6 +188,8 @@ def problems(
         To draw N from.
     lengths : sequence of int
         If given, to draw H*W from, for few and long sets; max_elements then does not hold.
+    tiles : bool
+        Whether to draw N, G, K and the first spatial axis, each by itself, around the sizes of tiles.
     virtual : sequence of bool
         To draw from whether batch norm has virtual batches.
     grade : str
@@ -180,7 +201,10 @@ def problems(
     if lengths:
         spatial_axes = [axes for axes in spatial_axes if axes > 0] or [1]
     multiple = domain.channel_multiple
-    size = draw(sizes(max_elements * min(multiple, 4), batch_sizes, lengths, spatial_axes, multiple))
+    if tiles:
+        size = draw(tiled(max_elements, spatial_axes, multiple))
+    else:
+        size = draw(sizes(max_elements * min(multiple, 4), batch_sizes, lengths, spatial_axes, multiple))
     size = _within(size, norm, domain)
     shape, options = draw(structures(norm, size, channel_axes, virtual, domain))
     dtype = draw(

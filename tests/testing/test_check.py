@@ -7,7 +7,13 @@ from gnref.errors import BackendError
 from gnref.testing import PROPERTIES, check
 from gnref.testing.check import checker_of
 
-FEW = {"max_examples": 8}
+FEW = {"max_examples": 5}
+
+
+def answer(name, forward, backward=None, *, max_examples=20, dtypes=("float32",), **words):
+    """What comes of one property."""
+    checker, pairs = checker_of(None, forward, backward, max_examples=max_examples, dtypes=dtypes, **words)
+    return checker.ask(PROPERTIES[name], pairs)
 
 
 def test_a_right_kernel_is_not_accused():
@@ -76,8 +82,8 @@ def test_a_bug_in_16_bits_hides_none_in_float32():
         y, mean, rstd = kernels.right(x, num_groups, weight, bias, eps)
         return y * (1.01 if x.dtype == np.float16 else 1 if x.size < 12 else 1.001), mean, rstd
 
-    checker, pairs = checker_of(None, forward, norm="group", max_examples=10)
-    result = checker.ask(PROPERTIES["y equals exact fractions"], pairs)
+    dtypes = ("float32", "float64", "float16")
+    result = answer("y equals exact fractions", forward, norm="group", max_examples=10, dtypes=dtypes)
     assert result.fails_in == ("float32", "float16")
     assert result.counterexample.dtype == "float32"
     assert 12 <= result.counterexample.x.size <= 16
@@ -92,7 +98,6 @@ def test_a_crash_seen_by_another_property_is_shrunk():
     report = check(forward, norm="instance", dtypes=("float32",), max_examples=10)
     assert report.failed == ["every call returns"]
     assert report.results[0].counterexample.x.size <= 65
-    assert "PROPERTIES['every call returns']" in report.results[0].snippet
 
 
 def test_an_eps_that_is_built_in_is_declared():
@@ -250,3 +255,96 @@ def test_isolated_or_not_the_report_is_the_same():
         (r.property, r.status, r.worst) for r in far.results
     ]
     assert np.isclose(near.grades["float32"].errors[0.0], far.grades["float32"].errors[0.0])
+
+
+def torch_layer_norm(x, normalized_shape, weight, bias, eps):
+    import torch
+
+    return torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps=eps)
+
+
+def test_another_path_where_gradients_are_recorded_is_found():
+    torch = pytest.importorskip("torch")
+
+    def forward(x, *arguments, eps):
+        y = torch_layer_norm(x, *arguments, eps)
+        return y + 1 if torch.is_grad_enabled() else y
+
+    name = "y is the same where differentiated"
+    assert answer(name, forward, norm="layer", arrays="torch").status == "failed"
+    assert answer(name, torch_layer_norm, norm="layer", arrays="torch").status == "passed"
+
+
+def test_a_gradient_that_needs_another_is_found():
+    torch = pytest.importorskip("torch")
+
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, normalized_shape, weight, bias, eps):
+            ctx.args = (normalized_shape, eps)
+            ctx.save_for_backward(x, weight, bias)
+            return torch_layer_norm(x, normalized_shape, weight, bias, eps)
+
+        @staticmethod
+        def backward(ctx, dy):
+            arrays = [None if a is None else a.detach().requires_grad_() for a in ctx.saved_tensors]
+            wanted = [a for a in arrays if a is not None]
+            with torch.enable_grad():
+                y = torch_layer_norm(arrays[0], ctx.args[0], *arrays[1:], ctx.args[1])
+            found = iter(torch.autograd.grad(y, wanted, dy))
+            dx, dweight, dbias = (None if a is None else next(found) for a in arrays)
+            if dbias is not None and not ctx.needs_input_grad[0]:
+                dbias = dbias * 0
+            return dx, None, dweight, dbias, None
+
+    def forward(x, normalized_shape, weight, bias, eps):
+        return Function.apply(x, normalized_shape, weight, bias, eps)
+
+    name = "some gradients alone equal all"
+    assert answer(name, forward, norm="layer", arrays="torch").status == "failed"
+    assert answer(name, torch_layer_norm, norm="layer", arrays="torch").status == "passed"
+
+
+def test_16_bits_that_are_not_taken_are_told():
+    def forward(x, num_groups, weight, bias, eps):
+        y = kernels.right_y(x, num_groups, weight, bias, eps)
+        return y.astype(np.float32) if x.dtype.itemsize == 2 else y
+
+    report = check(forward, norm="group", **FEW)
+    assert report.ok
+    assert set(report.not_taken) == {"float16", "bfloat16"}
+    assert report.not_taken["float16"] == "y comes in float32"
+    assert "float16 and bfloat16 not taken" in report.summary()
+
+
+def test_an_infinity_that_is_clipped_is_found():
+    def forward(x, num_groups, weight, bias, eps):
+        return kernels.right_y(np.clip(x, -3e38, 3e38), num_groups, weight, bias, eps)
+
+    assert answer("NaN stays in its set", forward, norm="group").status == "failed"
+    assert answer("NaN stays in its set", kernels.right_y, norm="group").status == "passed"
+
+
+def test_a_kernel_that_takes_no_read_only_array_is_found():
+    def forward(x, num_groups, weight, bias, eps):
+        if not x.flags.writeable:
+            raise ValueError("buffer source array is read-only")
+        return kernels.right_y(x, num_groups, weight, bias, eps)
+
+    assert answer("every call returns", forward, norm="group").status == "failed"
+    contiguous = answer("every call returns", forward, norm="group", supports={"contiguous": True})
+    assert contiguous.status == "passed"
+
+
+def test_a_bug_that_needs_two_large_axes_is_found():
+    def backward(dy, x, num_groups, weight, bias, eps):
+        dx, dweight, dbias = kernels.backward_of_x(dy, x, num_groups, weight, bias, eps)
+        if x.shape[0] >= 32 and x.shape[1] >= 32 and dweight is not None:
+            dweight[32:] = 0
+        return dx, dweight, dbias
+
+    name = "tiles on every axis equal autograd"
+    result = answer(name, kernels.right_y, backward, norm="group", max_examples=40)
+    assert result.status == "failed"
+    assert min(result.counterexample.shape[:2]) >= 32
+    assert answer(name, kernels.right_y, kernels.backward_of_x, norm="group").status == "passed"

@@ -71,8 +71,8 @@ B. Backward and higher order
 28 | pytorch PR #192016 (D) | Above 65,536 rows dweight has the wrong shape. | flat dweight of many rows
 29 | oneflow #6149 (F) | dweight and dbias are swapped. | dweight and dbias swapped
 30 | Paddle #54244, oneflow #10045 (F); pytorch #183825 (D) | Wrong where only some of the inputs need a
-    gradient. | - A plain backward function is not told which gradients are needed; gnref's own is, and has
-    the property "all masks of needs agree".
+    gradient. | - A plain backward function is not told which gradients are needed. PyTorch's and JAX's are,
+    and gnref's own: they are asked "some gradients alone equal all".
 31 | candle #3011, #3613 (D); aprender #2200 (F) | A fused norm cuts the graph, and what comes before it
     gets no gradient. | no gradient by x
 32 | mxnet #18499 (D) | Gradients that are to be added to earlier ones are wrong. | gradients add up between

@@ -83,6 +83,19 @@ def _per_element(wide: Problem, param: Array | None, absent: float) -> Array:
 def _per_param(wide: Problem, t: Array, param: Array) -> Array:
     """Sum t over all that shares a parameter."""
     owner = param_ids(wide).ravel()
-    ends = np.cumsum(np.bincount(owner, minlength=param.size))[:-1]
-    parts = np.split(t[np.argsort(owner, kind="stable")], ends)
+    counts, ordered = np.bincount(owner, minlength=param.size), t[np.argsort(owner, kind="stable")]
+    if param.size > counts.max(initial=0):  # many short sums: each parameter has as many elements
+        return _side_by_side(ordered.reshape(param.size, -1)).reshape(param.shape)
+    parts = np.split(ordered, np.cumsum(counts)[:-1])
     return np.array([fsum(part) for part in parts]).reshape(param.shape)
+
+
+def _side_by_side(rows: Array) -> Array:
+    """The sum of each row, with what every addition rounds away added at the end (Knuth's TwoSum)."""
+    total, lost = np.zeros(len(rows)), np.zeros(len(rows))
+    for a in rows.T:
+        more = total + a
+        part = more - total
+        lost += (total - (more - part)) + (a - part)
+        total = more
+    return total + lost

@@ -33,12 +33,12 @@ LATE = 256.0
     hard=False,
 )
 def many_sets(target: Target, problem: Problem) -> float | None:
-    """The same few sets over and over, in 65,573 examples or channels of them: each as among few.
+    """The same few sets over and over, in 65,573 examples, channels or groups of them: each as among few.
 
     Batch norm's sets are its channels; of one channel, the examples are as many, each as often as the others.
     """
-    axis = int(problem.norm == "batch" and problem.channels != 1)
-    size = problem.shape[axis]
+    axis = _axis_of_sets(problem)
+    size = (problem.num_groups or problem.shape[1]) if axis == 1 else problem.shape[0]
     whole = problem.normalized_shape is not None and len(problem.normalized_shape) == problem.rank
     if whole or size == 1 or problem.x.size > LARGEST * size:
         return None
@@ -46,9 +46,14 @@ def many_sets(target: Target, problem: Problem) -> float | None:
     # be less than the rounding of such long sums (not in batch norm's examples, where it moves the others).
     index = np.random.default_rng(problem.seed).permutation(-(-ROWS // size) * size) % size
     late = np.where((np.arange(len(index)) >= 2**16) & (problem.norm != "batch" or axis == 1), LATE, 1.0)
+    groups = None if problem.num_groups is None or axis == 0 else len(index)
+    if groups is not None:  # all channels of a group
+        K = problem.shape[1] // size
+        index, late = (index[:, None] * K + np.arange(K)).ravel(), np.repeat(late, K)
     along = late.reshape([-1 if i == axis else 1 for i in range(problem.rank)])
     x, dy, few = np.take(problem.x, index, axis), np.take(problem.dy, index, axis), problem
     many = few.but(x=x, dy=(dy * along).astype(dy.dtype), **_params(few, index, axis))
+    many = many if groups is None else many.but(num_groups=groups)
     small, large, limit, limits = results(target, few), results(target, many), tolerance(few), tolerance(many)
     pairs: list[tuple[Any, Any]] = []
     for name, factor in (("y", 1.0), ("dx", along)):
@@ -65,6 +70,13 @@ def many_sets(target: Target, problem: Problem) -> float | None:
     else:
         pairs += _sums(few, many, large)
     return worst(*pairs)
+
+
+def _axis_of_sets(problem: Problem) -> int:
+    """Where there are to be many: at C in batch norm, and by the seed in instance and group norm."""
+    if problem.norm == "batch":
+        return int(problem.channels != 1)
+    return int(problem.norm in ("instance", "group") and problem.seed % 2 == 1)
 
 
 def _params(problem: Problem, index: Array, axis: int) -> dict[str, Array]:

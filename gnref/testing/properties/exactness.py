@@ -17,7 +17,8 @@ from gnref.testing.targets.target import Target
 from gnref.testing.tolerances import WIDE, spacing, terms, unit_roundoff
 
 BLOCKS = {3: (-1.0, -1.0, 2.0), 4: (-2.0, 0.0, 0.0, 2.0), 5: (-2.0, -1.0, 0.0, 1.0, 2.0)}
-ROOTS = (2.0, 4.0, 1.5, 3.0)  # of var + eps: the first two make powers of two of rstd
+SHIFT = 64.0  # of dy, which makes its sums larger than 16 bits can hold
+ROOTS = (2.0, 4.0, 1.5, 3.0, 16 / 7)  # of var + eps: the first two make powers of two of rstd
 
 
 def pattern(m: int) -> Array:
@@ -45,16 +46,19 @@ def exact_problem(problem: Problem) -> Problem:
         flat[ids == number] = (
             rng.permutation(pattern(m)) * rng.choice([-1, 1]) + offset + number % 3 * (problem.norm != "rms")
         )
-    root, scale = ROOTS[problem.seed % 4], 2.0 ** int(rng.integers(-3, 4))
+    root, scale = ROOTS[problem.seed % 5], 2.0 ** int(rng.integers(-3, 4))
     variance = 2.0 if m > 2 else m - 1.0
+    shifted = bool(rng.integers(2))
     given = {
         "x": (flat.reshape(problem.shape) * scale).astype(problem.x.dtype),
-        "dy": rng.integers(-3, 4, problem.shape).astype(problem.x.dtype),
+        "dy": (rng.integers(-3, 4, problem.shape) + SHIFT * shifted).astype(problem.x.dtype),
     }
     if problem.weight is not None:
         # 0 is where residual branches start: a backward pass that divides by the weight fails there
-        powers = rng.choice([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0], problem.weight.shape)
-        given["weight"] = powers.astype(problem.weight.dtype)
+        weight = rng.choice([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0], problem.weight.shape)
+        if not shifted and problem.x.dtype.itemsize == 2 < problem.weight.dtype.itemsize:
+            weight = weight * (1 + 0.95 * unit_roundoff(problem.x.dtype))  # which 16 bits cannot hold
+        given["weight"] = weight.astype(problem.weight.dtype)
     if problem.bias is not None:  # with another root, the sum would be a second rounding
         whole = rng.integers(-3, 4, problem.bias.shape) * (root in (2.0, 4.0))
         given["bias"] = whole.astype(problem.bias.dtype)

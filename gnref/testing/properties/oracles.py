@@ -128,8 +128,10 @@ LENGTHS = (31, 33, 65, 127, 129, 255, 257, 300, 513, 1021, 1025, 2049, 4096, 409
 @holds(
     "long sets equal math.fsum",
     oracle="fsum",
-    museum=(12, 13, 58, 60),
+    museum=(4, 12, 13, 58, 60),
+    examples=1.5,
     lengths=LENGTHS,
+    offsets=(0.0, 0.0, 1.0, 1e6, 1e1, 1e2, 1e3, 1e6),  # at 1e6 a cancelling variance is NaN or clamped
 )
 def long_sets(target: Target, problem: Problem) -> float | None:
     """y and gradients of sets of up to 140,002 elements: around the sizes of tiles, and beyond counters."""
@@ -154,10 +156,37 @@ def very_long_sets(target: Target, problem: Problem) -> float | None:
     return long_sets(target, problem) if fair else None
 
 
-@holds("sets of whole tiles equal math.fsum", oracle="fsum", examples=0.3, lengths=(1024, 64, 256))
+@holds(
+    "sets of whole tiles equal math.fsum",
+    oracle="fsum",
+    examples=1.25,
+    lengths=(64, 128, 256, 512, 1024, 2048, 4096, 8192),
+)
 def whole_tiles(target: Target, problem: Problem) -> float | None:
     """The same where nothing is left over: kernels go another way there, and most real sizes are such."""
     return long_sets(target, problem)
+
+
+@holds(
+    "tiles on every axis equal autograd",
+    oracle="autograd",
+    museum=(27, 59, 60),
+    examples=1.25,
+    tiles=True,
+    max_elements=2**16,
+    kinds=("normal", "integers"),
+    eps=NO_ZERO_EPS,
+    channel_axes=False,
+    virtual=(False,),
+    hard=False,
+)
+def tiles_everywhere(target: Target, problem: Problem) -> float | None:
+    """N, G, K and H*W at once as large as tiles and larger: a bug may need two of them."""
+    found = [compare_y(target, problem, "autograd")]
+    if "backward" in target.abilities:
+        found.append(compare_gradients(target, problem, "autograd"))
+    told = [ratio for ratio in found if ratio is not None]
+    return max(told) if len(told) == len(found) else None
 
 
 @holds(

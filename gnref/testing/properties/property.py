@@ -63,7 +63,7 @@ class Property:
     @property
     def beyond(self) -> bool:
         """Whether it is gnref's own affair, or takes more of a target than two plain functions have."""
-        return self.own or bool({"norms", "layout", "out", "needs", "var"} & set(self.requires))
+        return self.own or bool({"norms", "layout", "out", "var"} & set(self.requires))
 
     @property
     def law(self) -> str:

@@ -43,19 +43,21 @@ def nan(target: Target, problem: Problem) -> float | None:
     """One NaN, in x or (odd seeds) in dy: y and dx of its set are NaN, the others bit-identical.
 
     Of the frozen norm, whose sets are one element, x moves y alone. Of one element, dx is 0 whatever dy is.
+    Or one infinity: there y or dx is not finite.
     """
     mask, in_dy = one_set(problem), problem.seed % 2 == 1 and "backward" in target.abilities
     if in_dy and problem.norm != "batch_frozen" and mask.sum() == 1:
         return None
     first = np.unravel_index(int(np.argmax(mask)), mask.shape)
-    x, dy = problem.x.copy(), problem.dy.copy()
-    (dy if in_dy else x)[first] = np.nan
+    x, dy, infinite = problem.x.copy(), problem.dy.copy(), problem.seed // 2 % 4 == 3 and mask.sum() > 1
+    (dy if in_dy else x)[first] = np.inf if infinite else np.nan
     poisoned = results(target, problem.but(x=x, dy=dy))
-    inside = ("dx",) if in_dy else ("y",) if problem.norm == "batch_frozen" else ("y", "dx")
-    for name in inside:
-        if name in poisoned and (
-            poisoned[name].shape != mask.shape or not np.isnan(wide(poisoned[name])[mask]).all()
-        ):
+    inside = ("dx",) if in_dy else ("y",) if infinite or problem.norm == "batch_frozen" else ("y", "dx")
+    for name in [name for name in inside if name in poisoned]:
+        if poisoned[name].shape != mask.shape:
+            return float("inf")
+        a = wide(poisoned[name])
+        if np.isfinite(a[first]) if infinite else not np.isnan(a[mask]).all():
             return float("inf")
     return outside(mask, poisoned, results(target, problem.but(x=problem.x.copy(), dy=problem.dy.copy())))
 

@@ -17,6 +17,7 @@ from gnref.testing.targets.target import Finding, Forward, Gradients, Refused, U
 from gnref.testing.targets.watched import overrun
 
 Function = Callable[..., Any]
+WRITES = ("destination is read-only", "output array is read-only")  # how NumPy puts it
 UNCHANGED, IN_BOUNDS = "inputs are unchanged", "reads and writes in bounds"
 
 
@@ -76,42 +77,42 @@ class Functions:
         self.library = library(arrays, device)
         self.domain = domain or Domain()
         self.affine_required = self.domain.affine_required
-        self.name: str = name or str(getattr(forward, "__qualname__", type(forward).__name__))
+        self.name: str = name or _name(forward)
         self.abilities = frozenset(
             ["backward"] * (backward is not None or self.library.differentiates)
             + ["channel_axis"] * channel_axis
             + ["fill"] * self.library.mutable
+            + ["needs", "differentiates"] * (backward is None and self.library.differentiates)
             + ["strides"] * (self.library.mutable and not self.domain.contiguous)
         )
         self.takes = _parameters(backward)
         self.findings: list[Finding] = []  # of calls that returned all the same
 
     def forward(self, problem: Problem, **options: Any) -> Forward:
-        """Call the forward function; options are ``fill``, what lies around the arrays."""
+        """Call the forward function; options are ``fill``, what lies around the arrays, and ``recorded``.
+
+        That says whether to call it in the way in which it will be differentiated.
+        """
         self.require(problem)
-        found = self.call(
-            problem,
-            self.function,
-            [problem.x, *_arrays_of(problem)],
-            _order(problem),
-            grad=False,
-            **options,
-        )
-        y, mean, rstd = _three(found, problem.norm)
+        arrays, recorded = [problem.x, *_arrays_of(problem)], options.pop("recorded", False)
+        if recorded:
+            options["dy"] = problem.dy
+        found = self.call(problem, self.function, arrays, _order(problem), grad=recorded, **options)
+        y, mean, rstd = (found[0], None, None) if recorded else _three(found, problem.norm)
         back = [None if a is None else self.library.back(a) for a in (y, mean, rstd)]
         if back[0] is None:
             raise Finding("dtype and shape preserved", "forward returned None for y")
         return Forward(back[0], back[1], None, back[2], Saved(problem, back[1], back[2]))
 
     def backward(self, dy: Array, forward: Forward, **options: Any) -> Gradients:
-        """Call the backward function, or differentiate the forward one."""
+        """Call the backward function, or differentiate the forward one; options: ``fill`` and ``needs``."""
         problem, mean, rstd = forward.saved
         self.require(problem)
         params = _arrays_of(problem)
         if self.derivative is None:
             found = self.call(
                 problem, self.function, [problem.x, *params], _order(problem), grad=True, dy=dy, **options
-            )
+            )[1]
         else:
             order = ["dy", *_order(problem)]
             arrays, words = [dy, problem.x, *params], {}
@@ -127,7 +128,7 @@ class Functions:
             else:
                 words = stats
             found = self.call(problem, self.derivative, arrays, order, grad=False, words=words, **options)
-        if not isinstance(found, tuple | list) or len(found) not in (2, 3):
+        if not isinstance(found, tuple | list) or len(found) not in (3, 2 if problem.norm == "rms" else 3):
             raise Finding(
                 "dtype and shape preserved",
                 f"backward returned {_brief(found)}; expected (dx, dweight, dbias)",
@@ -155,8 +156,12 @@ class Functions:
         dy: Array | None = None,
         words: dict[str, Array] | None = None,
         fill: float = np.nan,
+        needs: tuple[str, ...] = ("x", "weight", "bias"),
     ) -> Any:
-        """Call a function with arrays of its library, and look at the memory afterwards."""
+        """Call a function with arrays of its library, and look at the memory afterwards.
+
+        With ``grad`` it returns y and the gradients that are needed.
+        """
         words = words or {}
         places = [self.place(a, fill) for a in [*arrays, *words.values(), *([] if dy is None else [dy])]]
         buffers = [None if p is None else self.library.buffer(p) for p in places]
@@ -176,10 +181,13 @@ class Functions:
                             lambda *native: _three(called(*native), problem.norm)[0],
                             given[: len(arrays)],
                             given[-1],
+                            tuple(("x", "weight", "bias").index(name) for name in needs),
                         )
                     else:
                         found = called(*given[: len(arrays)])
         except Exception as error:
+            if isinstance(error, ValueError) and str(error).endswith(WRITES):
+                raise Finding(UNCHANGED, "writes to an array that it was given") from error
             raise Refused(f"raises {type(error).__name__}: {error}") from error
         if self.library.mutable:
             self.look(places, buffers)
@@ -205,6 +213,12 @@ class Functions:
                 self.findings.append(Finding(IN_BOUNDS, "writes outside an array that it was given"))
             elif where:
                 self.findings.append(Finding(UNCHANGED, "writes to an array that it was given"))
+
+
+def _name(function: Function) -> str:
+    """What a function is called, without the functions that it stands in."""
+    full = str(getattr(function, "__qualname__", type(function).__name__))
+    return full.rpartition("<locals>.")[2] or full
 
 
 def _parameters(function: Function | None) -> list[str]:

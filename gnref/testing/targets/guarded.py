@@ -23,17 +23,20 @@ class Guarded:
         Of the array; strides in elements.
     start : int
         The position of the array's first element in the buffer.
+    writeable : bool
+        Whether the array may be written to.
     """
 
     buffer: Array
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     start: int
+    writeable: bool = True
 
-    def view(self, buffer: Array) -> Array:
+    def view(self, buffer: Array, writeable: bool = True) -> Array:
         """The array in a buffer like this one."""
         steps = tuple(stride * buffer.itemsize for stride in self.strides)
-        return np.lib.stride_tricks.as_strided(buffer[self.start :], self.shape, steps)
+        return np.lib.stride_tricks.as_strided(buffer[self.start :], self.shape, steps, writeable=writeable)
 
     def changed(self, buffer: Array) -> str:
         """Say whether bits of the array, or of what is around it, differ in a buffer; "" if none do."""
@@ -52,6 +55,6 @@ def guarded(a: Array, fill: float = np.nan) -> Guarded:
     reach = [(size - 1) * stride for size, stride in zip(a.shape, strides, strict=True) if size > 0]
     below, above = -sum(min(0, r) for r in reach), sum(max(0, r) for r in reach)
     buffer = np.full(below + above + 1 + 2 * GUARD, fill, a.dtype)
-    made = Guarded(buffer, a.shape, strides, GUARD + below)
+    made = Guarded(buffer, a.shape, strides, GUARD + below, bool(a.flags.writeable))
     made.view(buffer)[...] = a
     return made

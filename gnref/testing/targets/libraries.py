@@ -38,7 +38,7 @@ class NumPy:
 
     def view(self, buffer: Any, place: Guarded) -> Any:
         """The array in it."""
-        return place.view(buffer)
+        return place.view(buffer, place.writeable)
 
     def back(self, a: Any) -> Array:
         """A result as a NumPy array."""
@@ -48,8 +48,10 @@ class NumPy:
         """In which the arrays that a target makes lie in buffers, too."""
         return watched(np, make_array(np))
 
-    def differentiate(self, function: Callable[..., Any], inputs: list[Any], dy: Any) -> list[Any]:
-        """Gradients of sum(dy * y) by the inputs, which may be None; None where there is no way to them."""
+    def differentiate(
+        self, function: Callable[..., Any], inputs: list[Any], dy: Any, needs: tuple[int, ...]
+    ) -> tuple[Any, list[Any]]:
+        """y, and the gradients of sum(dy * y) by those inputs that are needed; None where there is none."""
         raise NotImplementedError
 
     def context(self) -> AbstractContextManager[Any]:
@@ -126,14 +128,17 @@ class Torch(NumPy):
             return nullcontext([])
         return watched(self.torch, make_tensor(self.torch))
 
-    def differentiate(self, function: Callable[..., Any], inputs: list[Any], dy: Any) -> list[Any]:
-        """Gradients of sum(dy * y) by the inputs, which may be None; None where there is no way to them."""
-        leaves = [None if a is None else a.detach().requires_grad_() for a in inputs]
-        present = [a for a in leaves if a is not None]
+    def differentiate(
+        self, function: Callable[..., Any], inputs: list[Any], dy: Any, needs: tuple[int, ...]
+    ) -> tuple[Any, list[Any]]:
+        """y, and the gradients of sum(dy * y) by those inputs that are needed; None where there is none."""
+        leaves = [None if a is None else a.detach().requires_grad_(i in needs) for i, a in enumerate(inputs)]
+        wanted = [i for i, a in enumerate(leaves) if a is not None and i in needs]
         with self.torch.enable_grad():
             y = function(*leaves)
-        found = iter(self.torch.autograd.grad(y, present, dy, allow_unused=True))
-        return [None if a is None else next(found) for a in leaves]
+        found = self.torch.autograd.grad(y, [leaves[i] for i in wanted], dy, allow_unused=True)
+        by_input = dict(zip(wanted, found, strict=True))
+        return y, [by_input.get(i) for i in range(len(leaves))]
 
     def context(self) -> AbstractContextManager[Any]:
         """In which to call a target whose gradients are not wanted."""
@@ -166,19 +171,21 @@ class Jax(NumPy):
         """Nothing: JAX arrays cannot be written to."""
         return nullcontext([])
 
-    def differentiate(self, function: Callable[..., Any], inputs: list[Any], dy: Any) -> list[Any]:
-        """Gradients of sum(dy * y) by the inputs, which may be None; None where there is no way to them."""
-        present = [i for i, a in enumerate(inputs) if a is not None]
+    def differentiate(
+        self, function: Callable[..., Any], inputs: list[Any], dy: Any, needs: tuple[int, ...]
+    ) -> tuple[Any, list[Any]]:
+        """y, and the gradients of sum(dy * y) by those inputs that are needed; None where there is none."""
+        wanted = [i for i, a in enumerate(inputs) if a is not None and i in needs]
 
-        def of_present(*arrays: Any) -> Any:
-            full: list[Any] = [None] * len(inputs)
-            for i, a in zip(present, arrays, strict=True):
+        def of_wanted(*arrays: Any) -> Any:
+            full = list(inputs)
+            for i, a in zip(wanted, arrays, strict=True):
                 full[i] = a
             return function(*full)
 
-        _, vjp = self.jax.vjp(of_present, *(inputs[i] for i in present))
-        found = iter(vjp(dy))
-        return [None if a is None else next(found) for a in inputs]
+        y, vjp = self.jax.vjp(of_wanted, *(inputs[i] for i in wanted))
+        by_input = dict(zip(wanted, vjp(dy), strict=True))
+        return y, [by_input.get(i) for i in range(len(inputs))]
 
     def context(self) -> AbstractContextManager[Any]:
         """Float64 must be switched on, here for one call."""

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gnref.testing.targets.known import KNOWN, NORMS
+from gnref.testing.targets.libraries import LIBRARIES
 
 EXPECTED = f"{', '.join(KNOWN)}, gnref:BACKEND, package.module:object or kernelbench:FILE"
 
@@ -58,6 +59,12 @@ class Spec:
     def name(self) -> str:
         """How reports call it."""
         return self.text
+
+    def differentiates(self, norm: str) -> bool:
+        """Whether the backward pass of a norm is the one that PyTorch or JAX makes of the forward one."""
+        given = self.arguments(norm)
+        library = LIBRARIES.get(given.get("arrays", "numpy"))
+        return given.get("backward") is None and library is not None and library.differentiates
 
     def arguments(self, norm: str) -> dict[str, Any]:
         """Return the keyword arguments of `gnref.testing.check` for a norm.

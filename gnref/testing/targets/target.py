@@ -57,7 +57,8 @@ class Target(Protocol):
         How reports call it.
     abilities : frozenset of str
         What properties may ask of it: "backward", "statistics" (forward saves mean and rstd), "var",
-        "out", "needs", "layout" (results lie in memory as x does), "norms" (every norm, not one alone),
+        "out", "needs" (some gradients alone), "differentiates" (a framework makes the backward pass),
+        "layout" (results lie in memory as x does), "norms" (every norm, not one alone),
         "channel_axis", "strides" (arrays may lie in any order), "fill" (what lies around them can be chosen).
     affine_required : bool
         Whether weight and bias must be there.

@@ -40,7 +40,8 @@ def pack(problem: Problem) -> tuple[dict[str, Any], dict[str, Guarded]]:
 def unpack(packed: tuple[dict[str, Any], dict[str, Guarded]]) -> Problem:
     """The problem again."""
     rest, places = packed
-    return Problem(**(rest | {name: place.view(place.buffer) for name, place in places.items()}))
+    arrays = {name: place.view(place.buffer, place.writeable) for name, place in places.items()}
+    return Problem(**(rest | arrays))
 
 
 def answer(target: Functions, request: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -82,7 +82,8 @@ def test_the_runtimes_declare_their_limits(text):
     plain = standard("group", "float32", "float32", limits)
     with pytest.raises(Unsupported, match="affine_required"):
         target.forward(plain.but(bias=None))
-    assert not limits.where(standard("group", "float64", "float64", limits)), "1e-5 has no 32 bits"
+    float64 = standard("group", "float64", "float64", limits)
+    assert not limits.where(float64.but(eps=1e-5)), "1e-5 has no 32 bits"
     assert limits.where(standard("group", "float64", "float64", limits).but(eps=0.5))
 
 
@@ -193,7 +194,7 @@ def test_what_kernelbench_accepts_is_found_wrong(bench):
     one, new = (module[name](64, 8)(x) for name in ("Model", "ModelNew"))
     assert torch.allclose(one, new, atol=1e-4, rtol=1e-4), "its own check"
     given = spec.arguments("group")
-    assert not given["supports"]["where"](standard("group", "float32", "float32", domain(None)).but(eps=0.5))
+    assert given["supports"]["eps"] == (1e-5,)
     report = check(norm="group", max_examples=3, **given)
     assert report.grades["float32"].accuracy == "F"
     assert "error grows like the offset at most" in report.failed
