@@ -11,7 +11,7 @@ from gnref.testing import data
 from gnref.testing.domain import Domain
 from gnref.testing.memory import channels_last
 from gnref.testing.problems import CHANNEL_NORMS, Problem
-from gnref.testing.properties.grades import ACCURACY, OFFSETS, RANGE, SCALES, right
+from gnref.testing.properties.grades import ACCURACY, OFFSETS, RANGE, SCALES, errors
 from gnref.testing.properties.property import identical, results
 from gnref.testing.strategies import np_dtype
 from gnref.testing.targets import Finding, Refused, Stopped, Target, Unsupported
@@ -111,19 +111,17 @@ def grade(target: Target, norm: str, dtype: str, param_dtype: str, domain: Domai
     longer = standard(norm, dtype, param_dtype, domain, length=LONG)
     long = plain[0] if domain.why_not(longer) else longer
     strided = norm in CHANNEL_NORMS and "strides" in target.abilities
-    errors: dict[float, float] = {}
-    made = Grade("B", 0.0, errors)
+    made = Grade("B", 0.0)
     for offset in OFFSETS[dtype]:
         moved = [at(problem, offset, 1.0, domain) for problem in plain]
         moved += [in_channels_last(problem) for problem in moved[:strided]]
-        strict = [problem.but(grade="A") for problem in moved]
-        found = [measured(target, problem) for problem in strict]
-        errors[offset] = max(found)
-        if errors[offset] > 4 * max(1.0, errors[0.0]):
-            made.unsteady = made.unsteady or strict[found.index(errors[offset])]
-        telling = [problem for problem in moved if (relative_errors(problem)[0] < 0.1).all()]
-        wrong = [problem for problem in telling if measured(target, problem) > 1]
-        made.unsound = made.unsound or next(iter(wrong), None)
+        found = [measured(target, problem) for problem in moved]
+        made.errors[offset] = max(strict for strict, _ in found)
+        for problem, (strict, sound) in zip(moved, found, strict=True):
+            if strict > 4 * max(1.0, made.errors[0.0]):
+                made.unsteady = made.unsteady or problem.but(grade="A")
+            if sound > 1 and (relative_errors(problem)[0] < 0.1).all():
+                made.unsound = made.unsound or problem
     made.accuracy = "F" if made.unsound else "B" if made.unsteady else "A"
     made.range, made.lost = reach(target, long, domain)
     return made
@@ -139,7 +137,7 @@ def reach(target: Target, problem: Problem, domain: Domain) -> tuple[float, Prob
                 return largest, None
             if moved.dtype == "float16" and largest_result(moved) > 60_000:
                 continue
-            if measured(target, moved) > 1:
+            if measured(target, moved)[1] > 1:
                 return largest, moved
         largest = scale
     return largest, None
@@ -165,15 +163,17 @@ def in_channels_last(problem: Problem) -> Problem:
     return problem.but(x=channels_last(problem.x), dy=channels_last(problem.dy), layout="channels_last")
 
 
-def measured(target: Target, problem: Problem) -> float:
-    """The worst error in tolerances; infinite where there is no result at all, 0 where none is owed."""
+def measured(target: Target, problem: Problem) -> tuple[float, float]:
+    """The worst error in tolerances of grade A and B: infinite without a result, 0 where none is owed."""
     try:
-        ratio = right(target, problem)
+        found = errors(target, problem)
     except Unsupported:
-        return 0.0
+        return 0.0, 0.0
     except (Finding, Refused, Stopped):
-        return float("inf")
-    return 0.0 if ratio is None else ratio
+        return float("inf"), float("inf")
+    if found is None:
+        return 0.0, 0.0
+    return found.in_tolerances(problem.but(grade="A")), found.in_tolerances(problem)
 
 
 def batch_invariant(target: Target, norm: str, dtype: str, param_dtype: str, domain: Domain) -> bool | None:

@@ -7,6 +7,7 @@ absent parameters, then its distribution turns to small integers and its seed to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import gcd, prod
 from typing import Any, NamedTuple
 
@@ -77,6 +78,16 @@ TILES = (1, 2, 3, 5, 8, 9, 16, 17, 31, 33, 64, 65, 100, 129, 256)  # sizes where
 FEW = ((1, 1), (2, 1), (1, 2), (2, 3))
 
 
+def one_of(options: Sequence[Any]) -> st.SearchStrategy[Any]:
+    """Draw one of some values; Hypothesis takes its time to look into a strategy that it has not seen."""
+    return _one_of(*options)
+
+
+@lru_cache(maxsize=500, typed=True)
+def _one_of(*options: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(options)
+
+
 class Sizes(NamedTuple):
     """The sizes of a problem's axes."""
 
@@ -100,13 +111,13 @@ def sizes(
     Every draw has its own range, whatever was drawn before, so that one can shrink and leave the
     others alone; what is too large is cut afterwards.
     """
-    N, (G, K) = draw(st.sampled_from(list(batch_sizes))), draw(st.sampled_from(FEW if lengths else GROUPS))
+    N, (G, K) = draw(one_of(batch_sizes)), draw(one_of(FEW if lengths else GROUPS))
     K *= channel_multiple // gcd(G * K, channel_multiple)
-    axes = draw(st.sampled_from(list(spatial_axes)))
+    axes = draw(one_of(spatial_axes))
     spatial = draw(st.lists(st.integers(1, 7), min_size=axes, max_size=axes))
-    longer = draw(st.sampled_from([1, 1, 1, 5, 13, 37]))  # now and then a longer set
+    longer = draw(one_of([1, 1, 1, 5, 13, 37]))  # now and then a longer set
     if lengths:  # few sets, and long ones
-        return Sizes(min(N, 2), G, K, (draw(st.sampled_from(list(lengths))),) + (1,) * (axes - 1))
+        return Sizes(min(N, 2), G, K, (draw(one_of(lengths)),) + (1,) * (axes - 1))
     if spatial:
         spatial[-1] *= longer
     N = max(1, min(N, max_elements // (G * K)))
@@ -120,8 +131,8 @@ def sizes(
 @st.composite
 def tiled(draw: st.DrawFn, max_elements: int, spatial_axes: Sequence[int], channel_multiple: int) -> Sizes:
     """Draw every size by itself from `TILES`; the largest is cut until there are so many elements at most."""
-    drawn = [draw(st.sampled_from(TILES)) for _ in range(4)]
-    axes = draw(st.sampled_from(list(spatial_axes)))
+    drawn = [draw(one_of(TILES)) for _ in range(4)]
+    axes = draw(one_of(spatial_axes))
     if axes == 0:
         drawn[3] = 1
     drawn[2] *= channel_multiple // gcd(drawn[1] * drawn[2], channel_multiple)
@@ -206,24 +217,22 @@ def problems(
     else:
         size = draw(sizes(max_elements * min(multiple, 4), batch_sizes, lengths, spatial_axes, multiple))
     size = _within(size, norm, domain)
-    shape, options = draw(structures(norm, size, channel_axes, virtual, domain))
-    dtype = draw(
-        st.sampled_from([name for name in dtypes if name in (domain.dtypes or dtypes)] or list(dtypes))
-    )
+    shape, options = draw(structures(norm, size, channel_axes, virtual, domain, len(lengths) > 0))
+    dtype = draw(one_of([name for name in dtypes if name in (domain.dtypes or dtypes)] or list(dtypes)))
     affine = True if domain.affine_required else affine
-    present = st.sampled_from([False, True, True, True]) if affine is None else st.just(affine)
+    present = one_of([False, True, True, True]) if affine is None else st.just(affine)
     with_weight, with_bias = draw(present), draw(present) and norm != "rms"
-    param_dtype = draw(st.sampled_from(list((param_dtypes or PARAM_DTYPES)[dtype])))
+    param_dtype = draw(one_of((param_dtypes or PARAM_DTYPES)[dtype]))
     if lengths and dtype == "float16" and "float32" in (param_dtypes or PARAM_DTYPES)[dtype]:
         param_dtype = "float32"  # a sum over so many may be more than float16 can hold
     layouts = ("plain",) if domain.contiguous else layouts
-    layout, dy_layout = draw(st.sampled_from(list(layouts))), draw(st.sampled_from(list(layouts)))
-    param_layout = draw(st.sampled_from(("plain",) if domain.contiguous else list(param_layouts)))
+    layout, dy_layout = draw(one_of(layouts)), draw(one_of(layouts))
+    param_layout = draw(one_of(("plain",) if domain.contiguous else param_layouts))
     reach = RANGES[grade][dtype] if hard else EASY
-    offset = draw(st.sampled_from(_held(offsets, MOST[dtype].offset) or reach.offsets))
-    scale = draw(st.sampled_from(_held(scales, MOST[dtype].scale) or reach.scales))
-    drawn_eps = draw(st.sampled_from(list(domain.eps or eps)))
-    kind, dy_kind = draw(st.sampled_from(list(kinds))), draw(st.sampled_from(["integers", "normal"]))
+    offset = draw(one_of(_held(offsets, MOST[dtype].offset) or reach.offsets))
+    scale = draw(one_of(_held(scales, MOST[dtype].scale) or reach.scales))
+    drawn_eps = draw(one_of(domain.eps or eps))
+    kind, dy_kind = draw(one_of(kinds)), draw(one_of(["integers", "normal"]))
     seed = draw(st.integers(0, 2**16))
     x = (data.values(kind, shape, seed) + offset) * scale
     params = options.pop("params")
@@ -280,15 +289,20 @@ def structures(
     channel_axes: bool | Sequence[str],
     virtual: Sequence[bool],
     domain: Domain,
+    long: bool,
 ) -> tuple[tuple[int, ...], dict[str, Any]]:
-    """Arrange the sizes as a norm wants them: x's shape, and the options that go with it."""
+    """Arrange the sizes as a norm wants them: x's shape, and the options that go with it.
+
+    Where the first spatial axis is to make ``long`` sets, layer norm normalizes over it.
+    """
     N, G, K, spatial = size
     if norm not in CHANNEL_NORMS:
         shape = (N, G, K, *spatial)[-max(domain.ranks or (6,)) :]
-        ndim = draw(st.integers(1, len(shape) - (N > 4)))  # many examples are there to be told apart
+        least = max(1, min(len(spatial), len(shape) - 1)) if long else 1
+        ndim = draw(st.integers(least, len(shape) - (N > 4)))  # many examples are there to be told apart
         start = draw(st.integers(0, (len(shape) - ndim) * (N <= 4)))
         if domain.ranks is not None:
-            rank = draw(st.sampled_from(sorted(domain.ranks)))
+            rank = draw(one_of(sorted(domain.ranks)))
             shape, start = (1,) * (rank - len(shape)) + shape, max(0, len(shape) - rank)
             ndim = min(ndim, rank)
         shape = shape[start:]
@@ -302,7 +316,7 @@ def structures(
         axis = draw(st.integers(1, 1 + len(spatial))) if channel_axes else 1
         from_end = axis != 1 and draw(st.booleans())
     else:
-        last = draw(st.sampled_from(list(channel_axes))) == "channels_last"
+        last = draw(one_of(channel_axes)) == "channels_last"
         axis = 1 + len(spatial) if last else 1
         from_end = last and (axis == 1 or draw(st.booleans()))
     shape = (N, *spatial[: axis - 1], C, *spatial[axis - 1 :])
@@ -311,9 +325,9 @@ def structures(
     options: dict[str, Any] = {"channel_axis": axis, "params": (C,)}
     if norm == "group":
         options["num_groups"] = G
-    if norm == "batch" and draw(st.sampled_from(list(virtual))):
+    if norm == "batch" and draw(one_of(virtual)):
         fits = [g for g in range(1, N + 1) if N % g == 0 and g * np.prod(spatial, dtype=int) > 1]
-        options["virtual_batch_size"] = draw(st.sampled_from(fits))
+        options["virtual_batch_size"] = draw(one_of(fits))
     return shape, options
 
 
