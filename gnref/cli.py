@@ -83,6 +83,12 @@ def _add_check(commands: Any) -> None:
     )
     check.add_argument("--max-examples", type=positive, help="per property and norm (40; gnref's own 30)")
     check.add_argument("--seed", type=int, default=0, help="equal seeds draw equal problems (0)")
+    check.add_argument(
+        "--require",
+        action="append",
+        metavar="KEY=VALUE",
+        help="make a grade a condition: accuracy=A, range=1e18, batch_invariance=bits, validation=raises",
+    )
     check.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
     check.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write the reports on targets there, too"
@@ -150,10 +156,12 @@ def run_museum(arguments: argparse.Namespace) -> int:
     require("gnref museum", "testing", "hypothesis", "rich", "ml_dtypes")
     from rich.console import Console
 
-    from gnref.testing import museum
+    from gnref.testing.museum import display
 
-    number = arguments.number
-    Console().print(museum.listing() if number is None else museum.exhibit(number))
+    if arguments.number is None:
+        Console().print(display.listing())
+    else:
+        display.show_exhibit(Console(), arguments.number)
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gnref.testing.checker import DTYPES, Checker, Dtypes, one_of
 from gnref.testing.domain import Supports, domain
-from gnref.testing.properties.grades import SCALES
+from gnref.testing.properties.grades import OFFSETS, SCALES
 from gnref.testing.report import Report
 from gnref.testing.runner import Result
 from gnref.testing.targets import Functions
@@ -158,8 +158,11 @@ def checker_of(
 ) -> tuple[Checker, Dtypes]:
     """A checker that is to be closed, and the dtypes that its target takes."""
     one_of("norm", norm, NORMS)
+    dtypes, layouts = _pairs(dtypes), _several("layouts", layouts)
     for layout in layouts:
         one_of("layouts", layout, CHANNELS)
+    _positive("max_examples", max_examples, int)
+    _positive("timeout", timeout, (int, float))
     wanted, limits = _requirements(require), domain(supports)
     options = {"norm": norm, "arrays": arrays, "device": device, "name": name}
     options["channel_axis"] = "channels_last" in layouts
@@ -176,6 +179,32 @@ def checker_of(
         raise
 
 
+def _several(argument: str, value: Any) -> tuple[Any, ...]:
+    """A sequence that is not empty; one text is one member."""
+    found = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Sequence) else ()
+    if not found:
+        raise ValueError(f"{argument} is {value!r}; expected one or more of them")
+    return found
+
+
+def _pairs(dtypes: Any) -> tuple[str | tuple[str, str], ...]:
+    """The dtypes to ask: names, or pairs of them."""
+    found = _several("dtypes", dtypes)
+    for entry in found:
+        pair = (entry, entry) if isinstance(entry, str) else entry
+        if not isinstance(pair, Sequence) or len(pair) != 2:
+            raise ValueError(f"dtypes has {entry!r}; expected a name, or a pair of names")
+        for name in pair:
+            one_of("dtypes", name, tuple(OFFSETS))
+    return found
+
+
+def _positive(argument: str, value: Any, kinds: Any) -> None:
+    """Raise for what is no positive number; None is nothing."""
+    if value is not None and (not isinstance(value, kinds) or isinstance(value, bool) or value <= 0):
+        raise ValueError(f"{argument} is {value!r}; expected a positive number")
+
+
 def _requirements(require: Mapping[str, Any] | None) -> dict[str, Any]:
     """The requirements, with their defaults."""
     full: dict[str, Any] = {
@@ -184,6 +213,8 @@ def _requirements(require: Mapping[str, Any] | None) -> dict[str, Any]:
         "batch_invariance": "rounding",
         "validation": "any",
     }
+    if not isinstance(require, Mapping | None):
+        raise ValueError(f"require is {require!r}; expected a dict of grades")
     for key, value in (require or {}).items():
         one_of("a key of require", key, full)
         full[key] = value

@@ -30,6 +30,10 @@ def run(arguments: Namespace) -> int:
     """Check what the arguments name; return 0, 1 if something failed, or 130 if interrupted."""
     for name in ("json", "markdown"):
         _check_file(name, getattr(arguments, name))
+    if arguments.self_test and arguments.targets:
+        raise ValueError(f"--self-test has the targets {arguments.targets}; expected none")
+    if arguments.markdown is not None and not arguments.targets:
+        raise ValueError(f"--markdown is {str(arguments.markdown)!r}; expected a target with it")
     if arguments.self_test:
         return _self_test(arguments)
     return _check_targets(arguments) if arguments.targets else _check_own(arguments)
@@ -119,6 +123,7 @@ def _report(spec: Spec, norm: str, arguments: Namespace, advance: Any) -> Report
         advance(f"{result.target} {result.norm}")
 
     given = spec.arguments(norm)
+    given["require"] = dict(given.get("require") or {}) | _required(arguments.require or [])
     report = check_target(
         spec.text if arguments.isolate else None,
         norm=norm,
@@ -131,6 +136,20 @@ def _report(spec: Spec, norm: str, arguments: Namespace, advance: Any) -> Report
     )
     report.settings["version"] = spec.version
     return report
+
+
+def _required(texts: list[str]) -> dict[str, Any]:
+    """The grades of --require KEY=VALUE."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--require is {text!r}; expected KEY=VALUE, such as accuracy=A or range=1e18")
+        try:
+            found[key] = float(value)
+        except ValueError:
+            found[key] = value
+    return found
 
 
 def _self_test(arguments: Namespace) -> int:

@@ -71,7 +71,17 @@ class Domain:
             "contiguous",
             self.contiguous and not all(a is None or a.flags.c_contiguous for a in arrays),
         )
-        yield "supports", self.where is not None and not self.where(problem)
+        yield "supports", self.where is not None and not self._inside(problem)
+
+    def _inside(self, problem: Problem) -> bool:
+        """What the user's function says."""
+        assert self.where is not None
+        try:
+            return bool(self.where(problem))
+        except Exception as error:
+            raise ValueError(
+                f"supports raises {type(error).__name__} for {problem!r}: {error}; expected a bool"
+            ) from error
 
 
 def domain(supports: Supports) -> Domain:
@@ -105,7 +115,10 @@ def domain(supports: Supports) -> Domain:
     for key in ("ranks", "dtypes", "eps"):
         if given.get(key) is not None:
             value = given[key]
+            kind = {"ranks": int, "dtypes": str, "eps": float}[key]
             given[key] = (value,) if isinstance(value, int | float | str) else tuple(value)
+            if not given[key] or not all(type(member) is kind for member in given[key]):
+                raise ValueError(f"supports[{key!r}] is {value!r}; expected {kind.__name__} values")
     for key in ("channel_multiple", "max_set"):
         value = given.get(key)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):

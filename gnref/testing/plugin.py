@@ -20,12 +20,18 @@ from typing import Any
 import pytest
 
 from gnref.testing.check import EXAMPLES, NORMS, checker_of
-from gnref.testing.checker import Checker, asked
+from gnref.testing.checker import Checker, Dtypes, asked
+from gnref.testing.grades import grade
+from gnref.testing.problems import Problem
 from gnref.testing.properties import Property
+from gnref.testing.properties.grades import ACCURACY, RANGE
+from gnref.testing.report import share
 from gnref.testing.runner import Result
 from gnref.testing.targets.spec import Spec, parse
 
 CHECKERS: dict[tuple[str, str], tuple[Checker, Any]] = {}
+SHORT: dict[tuple[str, str], list[tuple[str, Problem]]] = {}  # what the grades of a checker's target show
+SUMMARY = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -91,19 +97,23 @@ def _expected(path: Path | None) -> dict[tuple[str, str], str]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End the targets' processes."""
-    while CHECKERS:
-        CHECKERS.popitem()[1][0].close()
+    """Note what is to be said of the targets, and end their processes."""
+    try:
+        session.config.stash[SUMMARY] = [
+            f"{text}, {norm} norm: {share(checker.excluded())} of all problems outside its domain"
+            for (text, norm), (checker, _) in CHECKERS.items()
+            if checker.domain.limited
+        ]
+    finally:
+        SHORT.clear()
+        while CHECKERS:
+            CHECKERS.popitem()[1][0].close()
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say how much of the problems each target leaves out."""
-    for (text, norm), (checker, _) in CHECKERS.items():
-        if checker.domain.limited:
-            share = checker.excluded()
-            terminalreporter.write_line(
-                f"{text}, {norm} norm: {share:.0%} of all problems outside its domain"
-            )
+    for line in config.stash.get(SUMMARY, []):
+        terminalreporter.write_line(line)
 
 
 class BrokenError(AssertionError):
@@ -123,11 +133,24 @@ class ConformanceItem(pytest.Item):
         before = len(checker.others)
         result = checker.ask(self.prop, pairs)
         checker.settle(result, before)
+        self.grade(result)
         if result.status == "failed":
             checker.explain(result)
             raise BrokenError("\n".join(_lines(result)))
         if result.status != "passed":
             pytest.skip(f"{result.status}: {result.reason}")
+
+    def grade(self, result: Result) -> None:
+        """Fail a property that has a grade for what the grade shows, as `gnref check` does."""
+        if self.prop.name not in (ACCURACY, RANGE) or result.status == "failed":
+            return
+        checker, pairs = self.checker()
+        key = (self.spec.text, self.norm)
+        if key not in SHORT:
+            SHORT[key] = list(_short(checker, pairs))
+        for name, problem in SHORT[key]:
+            if name == self.prop.name:
+                checker.fall_short(result, problem)
 
     def checker(self) -> tuple[Checker, Any]:
         """The checker of this norm of this target, which all its tests share."""
@@ -155,6 +178,15 @@ class ConformanceItem(pytest.Item):
     def reportinfo(self) -> tuple[Path, None, str]:
         """Where it comes from: the target."""
         return Path(self.spec.text), None, self.name
+
+
+def _short(checker: Checker, pairs: Dtypes) -> Iterator[tuple[str, Problem]]:
+    """What shows that a dtype's grades are not those required, with the name of the property."""
+    for dtype, params in pairs.items():
+        found = grade(checker.target, checker.norm, dtype, params[0], checker.domain)
+        if found is not None:
+            yield from found.short_of(checker.require["accuracy"], checker.require["range"]).items()
+    checker.target.findings.clear()
 
 
 def _lines(result: Result) -> Iterator[str]:

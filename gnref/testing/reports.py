@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gnref.testing.properties import PROPERTIES
-from gnref.testing.report import Report
+from gnref.testing.report import Report, share
 from gnref.testing.runner import Result
 
 WORDS = {
@@ -24,8 +24,10 @@ WORDS = {
 }
 LEGEND = (
     "Numbers are the worst error in units of the tolerance, of grade B; = is no difference at all. FAIL 16 "
-    "is seen with 16-bit x alone. - was not asked: it takes a backward pass, statistics, strides or a "
-    "channel axis. outside: nothing of it is in the domain."
+    "is seen with 16-bit x alone. - was not asked: the target lacks what it takes (a backward pass, "
+    "statistics, strides, a channel axis), or it is asked on request. outside: no problem of it lies in the "
+    "declared domain. none: no problem says anything about it. skip: an oracle is not installed. not run: "
+    "the run ended before."
 )
 
 
@@ -59,7 +61,7 @@ def table(reports: Sequence[Report], norm: str) -> Table:
     if norm != "batch":
         made.add_row("same bits in any batch", *(_bits(report) for report in own))
     if any(report.excluded for report in own):
-        made.add_row("outside its domain", *(f"{report.excluded:.0%}" for report in own))
+        made.add_row("outside its domain", *(share(report.excluded) for report in own))
     return made
 
 

@@ -30,7 +30,7 @@ TRIES, SECONDS = 300, 20.0
 NARROW = ("float16", "bfloat16")
 # After ten examples Hypothesis goes on to vary those that it has. Fresh ones find more, so it starts anew.
 ROUND, LEAP = 10, 1_000_003
-OUTSIDE = 120  # problems outside a domain before the first inside: enough to see that there is none
+OUTSIDE = 120  # problems outside a domain, and five for each inside: then the search is given up
 
 
 class PropertyError(AssertionError):
@@ -70,7 +70,7 @@ class Result:
     fails_in : tuple of str
         the dtypes of x that it was seen to fail in, and
     museum : tuple of str
-        the real bugs that give the same wrong results, or, where none does, those that break this property.
+        the real bugs that give the same wrong results.
     """
 
     target: str
@@ -121,19 +121,25 @@ class Trial:
     others: list[Aside] = field(default_factory=list)
     deadline: float = float("inf")
     tries: int = 0
+    given_up: bool = False
 
     def __call__(self, problem: Problem) -> None:
         """Try one problem; raise if it breaks the property."""
-        if self.tries >= TRIES or time.monotonic() > self.deadline:
+        if self.given_up or self.tries >= TRIES or time.monotonic() > self.deadline:
             return
         self.tries += self.result.status == "failed"
         if self.domain.why_not(problem):
             self.result.excluded += 1
-            if self.result.examples == 0 and self.result.excluded >= OUTSIDE:
-                raise Stopped
-            assume(False)
+            self.given_up = self.result.excluded >= OUTSIDE + 5 * self.result.examples
+            assume(self.given_up)
+            return
         try:
             ratio = self.measured(problem)
+        except Stopped as error:
+            self.given_up = True
+            if self.result.status != "failed" and str(error):
+                self.result.status, self.result.reason = "not run", str(error)
+            return
         except PropertyError as error:
             self.fail(problem, str(error))
             raise
@@ -256,10 +262,9 @@ def run_trial(trial: Trial, max_examples: int, seed: int, options: dict[str, Any
     count = max(1, round(max_examples * prop.examples))
     try:
         for start in range(0, count, ROUND):
+            if trial.given_up:
+                break
             search(trial, strategy, min(ROUND, count - start), seed + start * LEAP)
-    except Stopped as error:
-        if result.status != "failed" and str(error):
-            result.status, result.reason = "not run", str(error)
     except (Exception, BaseExceptionGroup) as error:
         if result.status != "failed" and not isinstance(error, hypothesis.errors.Unsatisfiable):
             raise  # no problem could be drawn: a fault of the strategy

@@ -69,7 +69,9 @@ def killed(edit: Edit, norm: str, seed: int = 0, max_examples: int = EXAMPLES) -
     >>> killed(MUTANTS["dx is 0"], "instance")
     'gradients equal exact fractions'
     """
-    return first_failure(*build(edit, norm), norm, seed, max_examples, edit.layouts, edit.large)
+    forward, backward = build(edit, norm)
+    options: dict[str, Any] = {"layouts": edit.layouts, "require": edit.require}
+    return first_failure(forward, backward, norm, seed, max_examples, large=edit.large, **options)
 
 
 def first_failure(
@@ -78,16 +80,19 @@ def first_failure(
     norm: str,
     seed: int = 0,
     max_examples: int = EXAMPLES,
-    layouts: tuple[str, ...] = ("channels_first",),
+    *,
     large: bool = False,
+    **options: Any,
 ) -> str | None:
     """Do what `gnref.testing.check` does, up to the first failure; large problems come first or last."""
     checker, pairs = checker_of(
-        None, forward, backward, norm=norm, layouts=layouts, max_examples=max_examples, seed=seed
+        None, forward, backward, norm=norm, max_examples=max_examples, seed=seed, **options
     )
     names = (*SLOW, *QUICK) if large else QUICK
     order = [*names, *(prop.name for prop in asked(norm) if prop.name not in SLOW), *SLOW]
     for prop in sorted(asked(norm), key=lambda prop: order.index(prop.name)):
+        if checker.on_request(prop):
+            continue
         trial = First(prop, checker.target, checker.empty(prop), checker.domain, checker.others)
         result = run_trial(trial, checker.max_examples, checker.seed, checker.options(prop, pairs))
         if result.status == "failed":

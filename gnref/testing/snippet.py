@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
+from gnref.testing.domain import Domain
 from gnref.testing.problems import Array, Problem
+from gnref.testing.targets.libraries import JaxDevice, portable
 
 ARRAYS = ("x", "dy", "weight", "bias", "running_mean", "running_var")
 WORDS = (
@@ -32,7 +35,8 @@ def snippet(prop: Any, target: Any, problem: Problem) -> str:
     prop : Property
         The property that was broken.
     target : Target
-        What broke it; functions that cannot be imported by name are left for the reader to fill in.
+        What broke it; functions that cannot be imported by name are left for the reader to fill in, and
+        a function that declares its domain is left out.
     problem : Problem
         The problem.
     """
@@ -51,6 +55,7 @@ def snippet(prop: Any, target: Any, problem: Problem) -> str:
             "import numpy as np",
             *(["from ml_dtypes import bfloat16"] if needs_bfloat16 else []),
             f"from gnref.testing import {', '.join(sorted(['PROPERTIES', 'LAYOUTS', 'Problem', *kinds]))}",
+            *(["from gnref.testing.domain import domain"] if any("domain(" in line for line in made) else []),
             *made,
             "",
             "problem = Problem(",
@@ -69,15 +74,18 @@ def _target(target: Any) -> list[str]:
     recipe = getattr(target, "recipe", None)
     if recipe is None:
         return ["", f"target = ...  # {target.name}"]
-    options = "".join(f", {name}={value!r}" for name, value in recipe.options.items() if value)
+    options = {name: repr(value) for name, value in recipe.options.items() if value}
+    limits = getattr(target, "domain", Domain())
     if isinstance(recipe.forward, str):
-        return [
-            "from gnref.testing.targets.spec import parse",
-            "",
-            f"given = parse({recipe.forward!r}).arguments({recipe.options['norm']!r})",
-            f"target = Functions(given['forward'], given.get('backward'){options})",
-        ]
-    lines, names = [], []
+        return _of_text(recipe, options, limits)
+    lines, device = [], portable(recipe.options.get("device"))
+    if isinstance(device, JaxDevice):
+        lines.append("from gnref.testing.targets.libraries import JaxDevice")
+    if device is not None:  # PyTorch's by its name
+        options["device"] = repr(device if isinstance(device, JaxDevice | int) else str(device))
+    if declared := _declared(limits):
+        options["domain"] = f"domain({declared!r})"
+    names = []
     for function, absent in ((recipe.forward, "..."), (recipe.backward, "None")):
         name, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", None)
         if function is None:
@@ -87,7 +95,32 @@ def _target(target: Any) -> list[str]:
             names.append(name)
         else:
             names.append("...")
-    return [*lines, "", f"target = Functions({', '.join(names)}{options})  # {target.name}"]
+    return [*lines, "", f"target = Functions({', '.join(names)}{_words(options)})  # {target.name}"]
+
+
+def _of_text(recipe: Any, options: dict[str, str], limits: Domain) -> list[str]:
+    """The lines that make a target from its text, which names the device and the limits, too."""
+    if recipe.options.get("device") is not None:
+        options["device"] = "given['device']"
+    if limits.limited:
+        options["domain"] = "domain(given.get('supports'))"
+    return [
+        "from gnref.testing.targets.spec import parse",
+        "",
+        f"given = parse({recipe.forward!r}).arguments({recipe.options['norm']!r})",
+        f"target = Functions(given['forward'], given.get('backward'){_words(options)})",
+    ]
+
+
+def _words(options: dict[str, str]) -> str:
+    """Further arguments of a call."""
+    return "".join(f", {name}={text}" for name, text in options.items())
+
+
+def _declared(limits: Domain) -> dict[str, Any]:
+    """The limits of a domain that can be written down: a function cannot."""
+    values = {field.name: getattr(limits, field.name) for field in fields(limits) if field.name != "where"}
+    return {name: value for name, value in values.items() if value != getattr(Domain(), name)}
 
 
 def _literal(problem: Problem, name: str, value: Any) -> str:

@@ -56,6 +56,27 @@ def test_a_function_may_declare_the_domain():
     assert {result.status for result in report.results} <= {"unsupported", "not asked"}
 
 
+def test_a_narrow_domain_does_not_buy_a_green_report():
+    report = check(kernels.right_y, norm="group", supports=lambda problem: problem.shape[1] % 32 == 0, **FEW)
+    assert not report.failed
+    assert not report.ok
+    assert "too little was exercised" in report.summary()
+    named = check(kernels.right_y, norm="group", dtypes="float32", supports={"channel_multiple": 32}, **FEW)
+    assert named.ok
+    assert named.excluded > 0.9
+
+
+def test_a_domain_of_the_smallest_problems():
+    report = check(kernels.right_y, norm="group", supports=lambda problem: problem.x.size <= 1, **FEW)
+    assert not report.failed
+
+
+@pytest.mark.parametrize("answer", [np.float32(1), 1.0, "hello", None])
+def test_an_answer_that_is_no_array_is_a_finding(answer):
+    report = check(lambda *a, **k: answer, norm="group", dtypes=("float32",), **FEW)
+    assert "dtype and shape preserved" in report.failed
+
+
 def test_only_what_is_at_fault_fails():
     def without_bias_alone(x, num_groups, weight, bias, eps):
         if weight is None and bias is not None:
@@ -226,6 +247,16 @@ def test_one_differentiable_function_is_enough(arrays):
         ({"arrays": "lists"}, ValueError, "arrays is 'lists'; expected one of numpy, torch, cupy, jax"),
         ({"dtypes": ("int8",)}, ValueError, "dtypes is 'int8'; expected one of float64"),
         ({"layouts": ("last",)}, ValueError, "layouts is 'last'; expected one of channels_first"),
+        ({"dtypes": ()}, ValueError, "dtypes is (); expected one or more"),
+        ({"dtypes": (("float16", "float32", "x"),)}, ValueError, "expected a name, or a pair of names"),
+        ({"layouts": ()}, ValueError, "layouts is (); expected one or more"),
+        ({"max_examples": 0}, ValueError, "max_examples is 0; expected a positive number"),
+        ({"max_examples": 1.5}, ValueError, "max_examples is 1.5; expected a positive number"),
+        ({"timeout": 0}, ValueError, "timeout is 0; expected a positive number"),
+        ({"require": "A"}, ValueError, "require is 'A'; expected a dict of grades"),
+        ({"supports": {"ranks": ("4",)}}, ValueError, "supports['ranks'] is ('4',); expected int values"),
+        ({"supports": {"ranks": ()}}, ValueError, "supports['ranks'] is (); expected int values"),
+        ({"supports": lambda p: p.nosuch}, ValueError, "supports raises AttributeError for Problem("),
         ({"supports": {"rank": 4}}, ValueError, "supports has the key 'rank'; expected ranks"),
         ({"supports": 4}, TypeError, "supports is 4; expected a function"),
         ({"require": {"speed": 1}}, ValueError, "a key of require is 'speed'; expected one of accuracy"),

@@ -1,7 +1,8 @@
 import numpy as np
 
-from gnref.testing import Gnref, Problem
-from gnref.testing.diagnosis import diagnose, diagnosis, outcome
+from gnref.testing import PROPERTIES, Gnref, Problem
+from gnref.testing.diagnosis import derived, diagnose, diagnosis, outcome
+from gnref.testing.museum import MECHANISMS, ask, showing
 
 RNG = np.random.default_rng(0)
 PROBLEM = Problem(
@@ -31,3 +32,16 @@ def test_shapes_nans_and_words():
     assert diagnosis(PROBLEM, {"y": np.zeros(3)}) == "y has the shape (3,), expected (3, 2)"
     assert "y[0, 0] is nan" in diagnosis(PROBLEM, {"y": np.full((3, 2), np.nan)})
     assert diagnosis(PROBLEM, "raises ValueError: no") == "raises ValueError: no"
+
+
+def test_the_problems_that_a_property_makes_are_found_in_one_place():
+    shift = PROPERTIES["shift: f(x + c) = f(x)"]
+    made = derived(shift, Gnref("reference"), PROBLEM)
+    assert any(not np.array_equal(p.x, PROBLEM.x) for p in made)
+    assert showing.derived is derived
+    mechanism = MECHANISMS["cancelling variance"]
+    result = ask(mechanism, max_examples=10)
+    first, *rest = showing.asked(mechanism, result)
+    assert first is result.counterexample
+    prop = PROPERTIES[result.property]
+    assert len(rest) == len(derived(prop, mechanism.target(), result.counterexample))

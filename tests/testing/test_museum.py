@@ -3,13 +3,15 @@
 from functools import cache
 
 import hypothesis
+import kernels
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from rich.console import Console
 from rich.text import Text
 
-from gnref.testing import PROPERTIES
+from gnref.cli import main
+from gnref.testing import PROPERTIES, Problem, check
 from gnref.testing.museum import (
     ENTRIES,
     GROUPS,
@@ -117,6 +119,35 @@ def test_right_results_resemble_nothing(norm):
         assert resembling(problem, found) == ()
 
     search()
+
+
+def of_rows(x, **given):
+    return Problem("group", x, np.ones_like(x), num_groups=1, eps=1e-5, grade="B", **given)
+
+
+@pytest.mark.parametrize("length", [31, 127])
+@pytest.mark.parametrize("offset", [1e5, 3e5, 1e6])
+def test_nothing_false_is_named_where_the_tolerance_is_as_large_as_the_results(offset, length):
+    problem = of_rows((np.random.default_rng(0).standard_normal((1, 1, length)) + offset).astype("f4"))
+    with np.errstate(invalid="ignore"):
+        y = kernels.cancelling(problem.x, 1, None, None, 1e-5)
+    assert all(line.startswith("cancelling variance (") for line in resembling(problem, {"y": y}))
+    assert resembling(problem, {"y": 0.01 * problem.x / offset}) == ()
+
+
+def test_nothing_is_named_where_16_bits_leave_nothing_of_the_results():
+    x = (3 * np.random.default_rng(0).standard_normal((1, 2, 31))).astype("f2")
+    bias = np.array([5000, -5000], "f4")  # beside which float16 has steps of 4
+    problem = of_rows(x, weight=np.full(2, 4.0, "f4"), bias=bias)
+    assert resembling(problem, {"y": np.zeros_like(x) + bias.astype("f2").reshape(1, 2, 1)}) == ()
+
+
+def test_a_report_on_a_cancelling_variance_names_nothing_else():
+    report = check(kernels.cancelling, norm="group", dtypes=("float32",), max_examples=10)
+    assert {"long sets equal math.fsum", "y equals exact fractions"} <= set(report.failed)
+    named = [line for result in report.results for line in result.museum]
+    assert named
+    assert all(line.startswith("cancelling variance (") for line in named)
 
 
 def test_resembling_never_raises():
@@ -252,12 +283,34 @@ def test_the_list_has_a_row_for_every_entry():
     table = listing()
     cells = [cell.plain if isinstance(cell, Text) else cell for cell in table.columns[0].cells]
     assert [int(cell) for cell in cells if cell] == list(ENTRIES)
-    assert all(len(line) <= 100 for line in printed(table).splitlines())
-    assert "…" not in printed(table)
 
 
-def printed(renderable):
-    console = Console(width=100, record=True, file=None, quiet=False)
+@pytest.mark.parametrize("width", [80, 110, 160])
+def test_the_list_keeps_every_word_at_any_width(width):
+    text = printed(listing(), width)
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "…" not in text
+    words = {word for name in MECHANISMS for word in name.split()}
+    assert words | {"ChainerMN", "#37358", "processes."} <= set(text.split())
+
+
+def test_the_command_prints_a_program_that_runs(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["museum", "43"]) == 0
+    text = capsys.readouterr().out
+    assert any(len(line) > 80 for line in text.splitlines())
+    exec(text.split("To run it again:")[1], {})
+    assert float(capsys.readouterr().out) > 1
+
+
+def test_the_command_lists_the_entries(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["museum"]) == 0
+    assert "small variance taken" in capsys.readouterr().out
+
+
+def printed(renderable, width=100):
+    console = Console(width=width, record=True, file=None, quiet=False)
     with console.capture() as capture:
         console.print(renderable)
     return capture.get()

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from gnref.testing import Property, check_property, selftest
-from gnref.testing.check import checker_of
+from gnref.testing.check import check, checker_of
 from gnref.testing.checker import asked
 from gnref.testing.mutants import EQUIVALENT, KINDS, MUTANTS, SOURCE, build, equivalent, textbook
 from gnref.testing.properties.property import close, identical, results
@@ -92,6 +92,16 @@ def test_a_weak_test_misses_what_it_does_not_look_at(pattern, name):
 def test_the_textbook_passes_the_weak_tests():
     harmless = EQUIVALENT["variance at least 0"]
     assert not any(weakly_killed(harmless, norm, weak) for weak in WEAK.values() for norm in NORMS)
+
+
+@pytest.mark.parametrize("name", ["dx is 0", "a wrong G becomes a divisor of C"])
+def test_what_the_self_test_kills_fails_in_a_check(name):
+    edit = MUTANTS[name]
+    forward, backward = build(edit, "group")
+    words = {"norm": "group", "dtypes": ("float32",), "max_examples": 10}
+    assert not check(forward, backward, require=edit.require, **words).ok
+    if edit.require:
+        assert check(forward, backward, **words).ok
 
 
 def test_a_self_test_counts(monkeypatch):

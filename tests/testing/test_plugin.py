@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,40 @@ def test_an_expected_failure_that_passes_is_a_failure(tmp_path):
     )
     assert code == 1
     assert "XPASS(strict)" in text
+
+
+OWN = """
+from kernels import cancelling, right
+
+def large(x, num_groups, weight, bias, eps):
+    return (cancelling if x.size > 100 else right)(x, num_groups, weight, bias, eps)
+
+def long(x, num_groups, weight, bias, eps):
+    y, *statistics = right(x, num_groups, weight, bias, eps)
+    return (y * (abs(x).max(initial=0) < 1e3 or x.size < 1000), *statistics)
+
+def narrow(x, num_groups, weight, bias, eps):
+    return right(x, num_groups, weight, bias, eps)
+
+narrow.supports = {"affine_required": True}
+"""
+
+
+@pytest.mark.parametrize(("name", "word"), [("large", "grows"), ("long", "scales")])
+def test_what_only_a_grade_shows_is_a_failure(name, word, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    words = (f"--gnref-target=own:{name}", *FEW, "-k", word)
+    code, text = run(*words, folder=tmp_path)
+    assert code == 1, text
+    assert "1 failed" in text
+    assert "times the tolerance" in text
+
+
+def test_what_is_outside_the_domain_is_told_at_the_end(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    code, text = run("--gnref-target=own:narrow", *FEW, "-k", "unchanged", folder=tmp_path)
+    assert code == 0, text
+    assert re.search(r"own:narrow, group norm: [1-9]\d?% of all problems outside its domain", text)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ def listing() -> Any:
 def exhibit(number: int, *, seed: int = 0) -> Any:
     """An entry, its specimen and the counterexample that a property finds, to be printed by rich.
 
+    ``console.print(exhibit(43), crop=False)`` keeps the long lines of its program whole.
+
     Parameters
     ----------
     number : int

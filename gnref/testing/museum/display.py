@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +21,6 @@ NOTE = (
     "report, in a few lines of NumPy, and no project's code. 'gnref museum NUMBER' shows one failing, or "
     "says why it cannot."
 )
-WIDTH = 100
 LONGEST = 24  # lines of a snippet, and
 WIDEST = 400  # the longest line, that are worth printing
 STYLES = {"-": "bold red", "+": "bold green"}
@@ -29,11 +28,11 @@ STYLES = {"-": "bold red", "+": "bold green"}
 
 def listing() -> Table:
     """All entries and their mechanisms."""
-    made = Table(box=SIMPLE_HEAD, caption=NOTE, caption_justify="left", padding=(0, 1), width=WIDTH)
+    made = Table(box=SIMPLE_HEAD, caption=NOTE, caption_justify="left", padding=(0, 1), collapse_padding=True)
     made.add_column("", justify="right", no_wrap=True)
-    made.add_column("what goes wrong", width=41)
-    made.add_column("where", overflow="fold")
-    made.add_column("mechanism", width=25)
+    made.add_column("what goes wrong", max_width=54, overflow="fold")
+    made.add_column("where", max_width=38, overflow="fold")
+    made.add_column("mechanism", max_width=36, overflow="fold")
     for letter, title in GROUPS.items():
         made.add_section()
         made.add_row("", Text(title, style="bold"))
@@ -62,6 +61,16 @@ def exhibit(number: int, *, seed: int = 0) -> Group:
     for shown in show(number, seed=seed):
         parts += [Text(), *specimen(shown)]
     return Group(*parts)
+
+
+def show_exhibit(console: Console, number: int, *, seed: int = 0) -> None:
+    """Print an entry; its programs, which are to be copied, with no line cut or broken."""
+    for part in exhibit(number, seed=seed).renderables:
+        console.print(part, soft_wrap=isinstance(part, Program), markup=False, highlight=False)
+
+
+class Program(Text):
+    """Lines of code."""
 
 
 def specimen(shown: Shown) -> Iterator[RenderableType]:
@@ -125,4 +134,4 @@ def code(snippet: str, problem: Problem) -> Iterator[RenderableType]:
         )
         return
     yield Text("\nTo run it again:\n")
-    yield Text(snippet, no_wrap=True, overflow="ignore")  # to be copied, so that no line may break
+    yield Program(snippet, no_wrap=True, overflow="ignore")

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from difflib import SequenceMatcher
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from gnref.testing.diagnosis import diagnose
+from gnref.testing.diagnosis import derived, diagnose
 from gnref.testing.museum.asking import ask
 from gnref.testing.museum.entries import Entry, entry_of
 from gnref.testing.museum.mechanism import Change, Mechanism
 from gnref.testing.problems import Problem
 from gnref.testing.properties import PROPERTIES
 from gnref.testing.runner import Result
-from gnref.testing.targets import Functions
-from gnref.testing.targets.target import Forward
 
 LARGE = 5000  # elements, of which the right results take long to find
 
@@ -106,29 +101,12 @@ def failing(entry: Entry, mechanism: Mechanism, seed: int = 0) -> Shown:
     return Shown(entry, mechanism, result, problem, told)
 
 
-class Noting:
-    """A target that keeps the problems it was asked."""
-
-    def __init__(self, target: Functions) -> None:
-        self.target, self.problems = target, list[Problem]()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.target, name)
-
-    def forward(self, problem: Problem, **options: Any) -> Forward:
-        """Normalize, and keep the problem."""
-        self.problems.append(problem)
-        return self.target.forward(problem, **options)
-
-
 def asked(mechanism: Mechanism, result: Result) -> list[Problem]:
     """A counterexample, and the problems that the property makes of it; of them the small ones."""
-    assert result.counterexample is not None
-    noting: Any = Noting(mechanism.target())
+    problem = result.counterexample
+    assert problem is not None
     prop = PROPERTIES[mechanism.asking.get("through", mechanism.property)]
-    with suppress(Exception), np.errstate(all="ignore"):  # to raise is one way to break a property
-        prop.check(noting, result.counterexample)
-    return [p for p in (result.counterexample, *noting.problems) if p.x.size <= LARGE]
+    return [p for p in (problem, *derived(prop, mechanism.target(), problem)) if p.x.size <= LARGE]
 
 
 def runnable(snippet: str, mechanism: Mechanism) -> str:

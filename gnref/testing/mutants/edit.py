@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 AXIS, TERM, CONSTANT, INDEX = "reduction axis", "term", "constant", "index"
 DTYPE, MASK, COUNT = "dtype", "mask", "count"
@@ -34,6 +34,8 @@ class Edit:
         Where the channels stand in what is checked: both, if the edit is about ``channel_axis``.
     large : bool
         Whether no counterexample of 64 elements or fewer exists.
+    require : dict
+        As `gnref.testing.check` takes it, for an edit that only matters where that is required.
     proof : str
         Of an edit that changes nothing: why.
     """
@@ -45,4 +47,5 @@ class Edit:
     norms: tuple[str, ...] = ALL
     layouts: tuple[str, ...] = ("channels_first",)
     large: bool = False
+    require: dict[str, str] = field(default_factory=dict, hash=False)
     proof: str = ""

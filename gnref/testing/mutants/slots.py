@@ -55,6 +55,7 @@ SHAPES = (
         "G = argument",
         "G = max(g for g in range(1, C + 1) if C % g == 0 and g <= argument)",
         ("group",),
+        require={"validation": "raises"},
     ),
     Edit(
         "rows cut before P and A trade places",

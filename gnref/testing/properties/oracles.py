@@ -199,7 +199,7 @@ def tiles_everywhere(target: Target, problem: Problem) -> float | None:
     channel_axes=False,
 )
 def many_channels(target: Target, problem: Problem) -> float | None:
-    """y and gradients of up to 6180 channels, in few groups or (odd seeds) in up to 515."""
+    """y and gradients of up to 6180 channels, in few groups or in up to 515."""
     N, C, length, *ones = problem.shape
     shape, groups = (N, length, C, *ones), problem.num_groups
     if groups is not None and problem.seed % 2:

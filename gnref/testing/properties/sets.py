@@ -40,10 +40,10 @@ def independence(target: Target, problem: Problem) -> float | None:
 
 @holds("NaN stays in its set", exact=True)
 def nan(target: Target, problem: Problem) -> float | None:
-    """One NaN, in x or (odd seeds) in dy: y and dx of its set are NaN, the others bit-identical.
+    """One NaN in x or in dy makes y and dx of its set NaN, and leaves the other sets as they are.
 
     Of the frozen norm, whose sets are one element, x moves y alone. Of one element, dx is 0 whatever dy is.
-    Or one infinity: there y or dx is not finite.
+    Of an infinity, y or dx is not finite there.
     """
     mask, in_dy = one_set(problem), problem.seed % 2 == 1 and "backward" in target.abilities
     if in_dy and problem.norm != "batch_frozen" and mask.sum() == 1:
@@ -134,7 +134,7 @@ def constant(target: Target, problem: Problem) -> float | None:
 
 @holds("an empty array gives empty results", exact=True, may_refuse=True, museum=(42,))
 def empty(target: Target, problem: Problem) -> float | None:
-    """N = 0 or, by the seed, a spatial axis of 0: y and dx empty, dweight and dbias all 0."""
+    """Where N or a spatial axis is 0, y and dx are empty, and dweight and dbias are all 0."""
     inner = [i for i in range(1, len(problem.shape)) if i != problem.channel_axis % len(problem.shape)]
     leading = problem.normalized_shape is None or len(problem.normalized_shape) < len(problem.shape)
     axes = ([0] if leading else []) + (inner if problem.normalized_shape is None else [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,14 +129,12 @@ class Functions:
                 words = stats
             found = self.call(problem, self.derivative, arrays, order, grad=False, words=words, **options)
         if not isinstance(found, tuple | list) or len(found) not in (3, 2 if problem.norm == "rms" else 3):
-            raise Finding(
-                "dtype and shape preserved",
-                f"backward returned {_brief(found)}; expected (dx, dweight, dbias)",
-            )
-        back = [None if a is None else self.library.back(a) for a in found]
+            raise _no_gradients(found)
         absent = (False, problem.weight is None, problem.bias is None)
-        kept = [None if gone else a for a, gone in zip([*back, None][:3], absent, strict=True)]
-        return Gradients(*kept)
+        kept = [None if gone else a for a, gone in zip([*found, None][:3], absent, strict=True)]
+        if not _arrays(kept):
+            raise _no_gradients(found)
+        return Gradients(*(None if a is None else self.library.back(a) for a in kept))
 
     def require(self, problem: Problem) -> None:
         """Raise `Unsupported` for a problem outside the domain."""
@@ -185,6 +183,8 @@ class Functions:
                         )
                     else:
                         found = called(*given[: len(arrays)])
+        except Finding:  # about what the function returned to the library that differentiates it
+            raise
         except Exception as error:
             if isinstance(error, ValueError) and str(error).endswith(WRITES):
                 raise Finding(UNCHANGED, "writes to an array that it was given") from error
@@ -253,19 +253,37 @@ def _options(problem: Problem) -> dict[str, Any]:
 
 def _three(found: Any, norm: str) -> tuple[Any, Any, Any]:
     """Y, mean and rstd of what forward returned; None for what it did not return."""
-    if not isinstance(found, tuple | list):
+    if hasattr(found, "dtype"):
         return found, None, None
-    if norm == "rms" and len(found) == 2:  # there is no mean
-        return found[0], None, found[1]
-    if len(found) == 3:
-        return found[0], found[1], found[2]
+    if isinstance(found, tuple | list) and _arrays(found):
+        if norm == "rms" and len(found) == 2:  # there is no mean
+            return found[0], None, found[1]
+        if len(found) == 3:
+            return found[0], found[1], found[2]
     raise Finding(
         "dtype and shape preserved", f"forward returned {_brief(found)}; expected y, or (y, mean, rstd)"
     )
 
 
+def _arrays(found: Sequence[Any]) -> bool:
+    """Whether all are arrays or None; lists of numbers, as ``tolist`` makes them, are none."""
+    return all(a is None or hasattr(a, "dtype") for a in found)
+
+
+def _no_gradients(found: Any) -> Finding:
+    """What is said of a backward pass that does not return gradients."""
+    told = f"backward returned {_brief(found)}; expected (dx, dweight, dbias)"
+    return Finding("dtype and shape preserved", told)
+
+
 def _brief(found: Any) -> str:
     """What was returned, in a few words."""
     if isinstance(found, tuple | list):
-        return f"a {type(found).__name__} of {len(found)}"
-    return type(found).__name__
+        kinds = ", ".join(dict.fromkeys(_brief_type(a) for a in found)) or "nothing"
+        return f"a {type(found).__name__} of {len(found)} ({kinds})"
+    return _brief_type(found)
+
+
+def _brief_type(a: Any) -> str:
+    """The name of a type."""
+    return "None" if a is None else type(a).__name__

@@ -18,16 +18,19 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from gnref.errors import BackendError
 from gnref.testing.domain import Domain
 from gnref.testing.problems import Array, Problem
 from gnref.testing.targets.functions import Recipe, Saved
 from gnref.testing.targets.guarded import guarded
+from gnref.testing.targets.libraries import portable
 from gnref.testing.targets.target import Finding, Forward, Gradients, Refused, Stopped, Unsupported
 from gnref.testing.targets.worker import pack, quiet, serve
 
 RETURNS = "every call returns"
 COMPILING = 6  # times the timeout, for the first call with new shapes and dtypes
 STARTING = 120.0  # seconds, to import a framework
+TOLD = {kind.__name__: kind for kind in (BackendError, ValueError, TypeError)}  # they say all themselves
 HANGS, DEATHS, FEW = 3, 20, 2  # after so many the target is given up, for good or for one property
 
 
@@ -69,7 +72,8 @@ class Isolated:
         self.process: Worker | None = None
         self.seen: set[Any] = set()
         abilities, self.name = self.started().greeting
-        self.abilities = frozenset(abilities)
+        # The worker knows nothing of the domain, which is kept on this side.
+        self.abilities = frozenset(abilities) - frozenset(["strides"] * self.domain.contiguous)
 
     def forward(self, problem: Problem, **options: Any) -> Forward:
         """Call the forward function over there."""
@@ -139,6 +143,8 @@ class Worker:
 
     def __init__(self, recipe: Recipe) -> None:
         self.connection, theirs = Pipe()
+        device = portable(recipe.options.get("device"))
+        recipe = recipe._replace(options=recipe.options | {"device": device})
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115  closed with the worker
         self.process = self.fresh(recipe, theirs) if importable(recipe) else self.forked(recipe, theirs)
         theirs.close()
@@ -150,7 +156,10 @@ class Worker:
             raise ValueError(f"the target could not be started: {told}") from error
         if kind == "failed":
             self.kill()
-            raise ValueError(f"the target could not be made: {self.greeting[0]}")
+            name, told = self.greeting
+            if name in TOLD:
+                raise TOLD[name](told)
+            raise ValueError(f"the target could not be made: {name}: {told}")
 
     def fresh(self, recipe: Recipe, theirs: Connection) -> Any:
         """A new interpreter, which shares nothing with this one: no threads, no locks, no CUDA context."""
@@ -245,14 +254,10 @@ class Worker:
 
 def importable(recipe: Recipe) -> bool:
     """Whether another interpreter can find the functions by their names."""
-    if isinstance(recipe.forward, str):
-        return True
-    for function in (recipe.forward, recipe.backward):
-        module = getattr(function, "__module__", None)
-        try:
-            pickle.dumps(function)
-            if function is not None and (module in (None, "__main__") or find_spec(str(module)) is None):
-                return False
-        except Exception:
-            return False
-    return True
+    functions = [function for function in (recipe.forward, recipe.backward) if callable(function)]
+    try:
+        pickle.dumps(recipe)
+        modules = [function.__module__ for function in functions]
+        return all(module != "__main__" and find_spec(module) is not None for module in modules)
+    except Exception:
+        return False

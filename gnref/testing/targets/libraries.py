@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ class NumPy:
     """NumPy arrays, on the processor."""
 
     name = "numpy"
+    title = "NumPy"
     package = "numpy"
     dtypes: tuple[str, ...] = ("float64", "float32", "float16", "bfloat16")
     differentiates = False
@@ -31,6 +33,18 @@ class NumPy:
     def __init__(self, device: Any = None) -> None:
         if device is not None:
             raise ValueError(f"device is {device!r}; expected None: {self.name} arrays have no device")
+
+    def try_device(self, device: Any, place: Callable[[], Any]) -> None:
+        """Call what places one element there; raise one sentence if that cannot be."""
+        if device is None:
+            return
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.back(place())
+        except Exception as error:
+            reason = _sentence(error)
+            raise BackendError(f"device is {device!r}, which {self.title} cannot use: {reason}") from error
 
     def buffer(self, place: Guarded) -> Any:
         """The library's own copy of a guarded buffer."""
@@ -63,13 +77,18 @@ class CuPy(NumPy):
     """CuPy arrays, on the current CUDA device or that of a number."""
 
     name = "cupy"
+    title = "CuPy"
     package = "cupy"
     dtypes = ("float64", "float32", "float16")
 
     def __init__(self, device: Any = None) -> None:
         self.cupy = import_module("cupy")
-        if device is not None:
+
+        def place() -> Any:
             self.cupy.cuda.Device(device).use()
+            return self.cupy.zeros(1)
+
+        self.try_device(device, place)
 
     def buffer(self, place: Guarded) -> Any:
         """The library's own copy of a guarded buffer."""
@@ -93,6 +112,7 @@ class Torch(NumPy):
     """PyTorch tensors on a device; its autograd differentiates."""
 
     name = "torch"
+    title = "PyTorch"
     package = "torch"
     differentiates = True
     negative_strides = False
@@ -100,6 +120,7 @@ class Torch(NumPy):
     def __init__(self, device: Any = None) -> None:
         self.torch = import_module("torch")
         self.device = device
+        self.try_device(device, lambda: self.torch.zeros(1, device=device))
 
     def buffer(self, place: Guarded) -> Any:
         """The library's own copy of a guarded buffer."""
@@ -150,13 +171,20 @@ class Jax(NumPy):
     """JAX arrays, which cannot be written to; jax.vjp differentiates."""
 
     name = "jax"
+    title = "JAX"
     package = "jax"
     differentiates = True
     mutable = False
 
     def __init__(self, device: Any = None) -> None:
         self.jax = import_module("jax")
+        if isinstance(device, JaxDevice):
+            device = device.found(self.jax)
+        if isinstance(device, str):  # as PyTorch names them
+            told = f"expected a jax.Device, such as jax.devices()[0] ({self.jax.devices()[0]!r})"
+            raise BackendError(f"device is {device!r}, which JAX cannot use: {told}")
         self.device = device
+        self.try_device(device, lambda: self.jax.device_put(np.zeros(1, np.float32), device))
 
     def buffer(self, place: Guarded) -> Any:
         """The array itself: JAX has no strides."""
@@ -196,6 +224,38 @@ class Jax(NumPy):
         return made
 
 
+class JaxDevice(NamedTuple):
+    """How another process finds a JAX device, which pickle does not take.
+
+    Attributes
+    ----------
+    platform : str
+        "cpu", "gpu" or another.
+    number : int
+        Its ``id``.
+    """
+
+    platform: str
+    number: int
+
+    def found(self, jax: Any) -> Any:
+        """The device, in this process."""
+        return next(device for device in jax.devices(self.platform) if device.id == self.number)
+
+
+def portable(device: Any) -> Any:
+    """A device that can be sent to another process."""
+    if hasattr(device, "platform") and hasattr(device, "id"):
+        return JaxDevice(device.platform, device.id)
+    return device
+
+
+def _sentence(error: Exception) -> str:
+    """The first sentence of an error's message, which may go on for many lines."""
+    text = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
+    return text or type(error).__name__
+
+
 LIBRARIES = {library.name: library for library in (NumPy, Torch, CuPy, Jax)}
 
 
@@ -207,7 +267,7 @@ def library(name: str, device: Any = None) -> NumPy:
     ValueError
         There is none of that name.
     BackendError
-        It is not installed.
+        It is not installed, or cannot use the device.
     """
     if name not in LIBRARIES:
         raise ValueError(f"arrays is {name!r}; expected one of {', '.join(LIBRARIES)}")

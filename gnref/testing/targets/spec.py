@@ -78,7 +78,7 @@ class Spec:
         -------
         arguments : dict
             ``forward`` and, where the target has them or they are limited, ``backward``, ``arrays``,
-            ``device``, ``layouts``, ``supports`` and ``dtypes``.
+            ``device``, ``layouts``, ``supports``, ``dtypes`` and ``require``.
 
         Raises
         ------

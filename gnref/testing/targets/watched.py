@@ -3,6 +3,9 @@
 A wrapper around a kernel makes room for the results by ``empty_like(x)`` or a function like it. While a
 target is called, these functions put NaN around what they return, and into it where it is to be empty: a
 write past the end is seen afterwards, and an element that was never written is NaN.
+
+The NaN around it is one that no computation gives, a signalling one: who reads it gets another NaN, so that a
+NaN that is written there is seen, too.
 """
 
 from __future__ import annotations
@@ -15,7 +18,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-GUARD = 64  # elements on either side
+from gnref.testing.targets.guarded import GUARD
+
+# The bits of the NaN around an array, each byte other than 0, 1 and 255.
+CANARIES = {"float16": 0x7DA5, "bfloat16": 0x7FA5, "float32": 0x7FA5A5A5, "float64": 0x7FF5A5A5A5A5A5A5}
 NAMES = ("empty", "zeros", "empty_like", "zeros_like")
 
 Buffers = list[tuple[Any, int]]  # each with the number of elements that belong to the array
@@ -50,14 +56,11 @@ def make_array(xp: Any) -> Callable[..., Any]:
 
     def make(buffers: Buffers, name: str, original: Any, *args: Any, **words: Any) -> Any:
         a = original(*args, **words)
-        if (
-            not _floating(a.dtype)
-            or a.ndim == 0
-            or a.size == 0
-            or not (_dense(a.shape, a.strides, a.itemsize))
-        ):
+        plain = a.dtype.name in CANARIES and a.ndim > 0 and a.size > 0
+        if not plain or not _dense(a.shape, a.strides, a.itemsize):
             return a
         buffer = xp.full(a.size + 2 * GUARD, np.nan, a.dtype)
+        _surround(buffer.view(_unsigned(a.dtype)), a.size, CANARIES[a.dtype.name])
         view = xp.lib.stride_tricks.as_strided(buffer[GUARD:], a.shape, a.strides)
         buffers.append((buffer, a.size))
         if name.startswith("zeros"):
@@ -72,10 +75,13 @@ def make_tensor(torch: Any) -> Callable[..., Any]:
 
     def make(buffers: Buffers, name: str, original: Any, *args: Any, **words: Any) -> Any:
         a = original(*args, **words)
-        plain = a.is_floating_point() and not a.requires_grad and a.layout == torch.strided
+        name_of_dtype = str(a.dtype).removeprefix("torch.")
+        plain = name_of_dtype in CANARIES and not a.requires_grad and a.layout == torch.strided
         if not plain or a.dim() == 0 or a.numel() == 0 or not _dense(a.shape, a.stride(), 1):
             return a
         buffer = torch.full((a.numel() + 2 * GUARD,), torch.nan, dtype=a.dtype, device=a.device)
+        bits = buffer.view(getattr(torch, f"int{8 * a.element_size()}"))
+        _surround(bits, a.numel(), CANARIES[name_of_dtype])
         view = buffer.as_strided(a.shape, a.stride(), GUARD)
         buffers.append((buffer, a.numel()))
         return view.zero_() if name.startswith("zeros") else view
@@ -83,8 +89,15 @@ def make_tensor(torch: Any) -> Callable[..., Any]:
     return make
 
 
-def _floating(dtype: Any) -> bool:
-    return bool(dtype.kind == "f" or dtype.name == "bfloat16")
+def _unsigned(dtype: Any) -> str:
+    """The unsigned integers of as many bytes, in the same order."""
+    return f"{dtype.byteorder}u{dtype.itemsize}"
+
+
+def _surround(bits: Any, size: int, canary: int) -> None:
+    """Put the canary around an array of that size in the middle."""
+    bits[:GUARD] = canary
+    bits[GUARD + size :] = canary
 
 
 def _dense(shape: Any, strides: Any, item: int) -> bool:
@@ -101,7 +114,8 @@ def _dense(shape: Any, strides: Any, item: int) -> bool:
 def overrun(buffers: Buffers, back: Callable[[Any], Any]) -> bool:
     """Whether something was written around one of the arrays."""
     for buffer, size in buffers:
-        a = np.asarray(back(buffer)).astype(np.float64)
-        if not (np.isnan(a[:GUARD]).all() and np.isnan(a[GUARD + size :]).all()):
+        a = np.asarray(back(buffer))
+        changed = a.view(_unsigned(a.dtype)) != CANARIES[a.dtype.name]
+        if changed[:GUARD].any() or changed[GUARD + size :].any():
             return True
     return False

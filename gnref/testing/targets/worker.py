@@ -70,7 +70,7 @@ def serve(connection: Connection, recipe: Recipe) -> None:
     try:
         target = make(recipe)
     except Exception as error:
-        connection.send(("failed", f"{type(error).__name__}: {error}"))
+        connection.send(("failed", type(error).__name__, str(error)))
         return
     connection.send(("ready", sorted(target.abilities), target.name))
     while True:

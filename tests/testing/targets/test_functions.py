@@ -135,10 +135,49 @@ def test_exceptions_are_refusals_and_keep_their_text():
         Functions(raises, norm="batch").forward(problem("batch"))
 
 
-@pytest.mark.parametrize("returned", [None, (1, 2), (1, 2, 3, 4)])
-def test_what_is_no_result_is_a_finding(returned):
-    with pytest.raises(Finding, match="forward returned"):
+ONE = np.ones(2)
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (None, "None"),
+        (0.5, "float"),
+        ((1, 2), r"a tuple of 2 \(int\)"),
+        ((ONE, ONE), r"a tuple of 2 \(ndarray\)"),
+        ((ONE,) * 4, r"a tuple of 4 \(ndarray\)"),
+        (np.ones((3, 2)).tolist(), r"a list of 3 \(list\)"),
+        ([ONE, None, [1.0]], r"a list of 3 \(ndarray, None, list\)"),
+        ((None, ONE, ONE), "None for y"),
+    ],
+)
+def test_what_is_no_result_is_a_finding(returned, told):
+    with pytest.raises(Finding, match=f"forward returned {told}") as found:
         Functions(lambda *a, **k: returned, norm="batch").forward(problem("batch"))
+    assert found.value.property == "dtype and shape preserved"
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_statistics_come_in_a_tuple_or_a_list(kind):
+    returned = kind([ONE, None, 2 * ONE])
+    forward = Functions(lambda *a, **k: returned, norm="batch").forward(problem("batch"))
+    assert (forward.y[0], forward.mean, forward.rstd[0]) == (1, None, 2)
+
+
+@pytest.mark.parametrize("returned", [np.ones((3, 2)).tolist(), (ONE, ONE, [1.0]), (ONE, ONE)])
+def test_what_are_no_gradients_is_a_finding(returned):
+    target, asked = Functions(lambda x, *a, **k: x, lambda *a, **k: returned, norm="batch"), problem("batch")
+    with pytest.raises(Finding, match=r"backward returned a (list|tuple) of . \(.*expected \(dx") as found:
+        target.backward(asked.dy, target.forward(asked))
+    assert found.value.property == "dtype and shape preserved"
+
+
+@pytest.mark.parametrize("arrays", ["torch", "jax"])
+def test_what_is_no_result_is_a_finding_where_it_is_differentiated(arrays):
+    pytest.importorskip(arrays)
+    target, asked = Functions(lambda *a, **k: [[1.0]], norm="batch", arrays=arrays), problem("batch")
+    with pytest.raises(Finding, match=r"forward returned a list of 1 \(list\)"):
+        target.forward(asked, recorded=True)
 
 
 def test_outside_the_domain_nothing_is_called():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import wrecks
 
-from gnref.testing import Problem
+from gnref.testing import ConformanceError, Problem, check
+from gnref.testing.domain import domain
 from gnref.testing.targets import Finding, Functions, Refused, Stopped
 from gnref.testing.targets.isolated import HANGS, RETURNS, Isolated, importable
 from gnref.testing.targets.worker import pack, unpack
@@ -90,8 +91,60 @@ def test_a_lambda_runs_in_a_fork():
 
 
 def test_a_target_that_cannot_be_made_is_one_sentence():
-    with pytest.raises(ValueError, match="the target could not be made: ValueError: target is 'nothing'"):
+    with pytest.raises(ValueError, match=r"^target is 'nothing'; expected torch"):
         Isolated("nothing", norm="layer")
+
+
+def test_an_accident_there_is_told_with_its_kind(monkeypatch):
+    def make(recipe):
+        raise KeyError("x")
+
+    monkeypatch.setattr("gnref.testing.targets.worker.make", make)
+    with pytest.raises(ValueError, match=r"^the target could not be made: KeyError: 'x'$"):
+        Isolated(lambda *a, **k: None, norm="layer")
+
+
+def test_abilities_are_those_of_this_process_in_a_domain_too(isolated):
+    limits = domain({"contiguous": True, "affine_required": True})
+    near = Functions(wrecks.good, norm="layer", domain=limits)
+    assert isolated("good", domain=limits).abilities == near.abilities
+    assert "strides" not in near.abilities
+
+
+def checked(forward):
+    """The first result and the others of an isolated check in a fork, which takes least time to start."""
+    report = check(
+        lambda *args, **words: forward(*args, **words),
+        norm="layer",
+        dtypes=("float32",),
+        max_examples=2,
+        isolate=True,
+        timeout=0.2,
+    )
+    assert not report.ok
+    assert report.failed == [RETURNS]
+    with pytest.raises(ConformanceError, match=RETURNS):
+        report.raise_if_failed()
+    first = next(result for result in report.results if result.property == RETURNS)
+    assert first.status == "failed"
+    return first, [result for result in report.results if result is not first]
+
+
+def test_a_check_goes_on_after_an_abort():
+    first, others = checked(wrecks.aborts_in_four_dimensions)
+    assert first.reason == "takes its process down: SIGABRT"
+    assert first.counterexample.rank == 4
+    assert first.snippet
+    assert "passed" in {result.status for result in others}
+    assert all(result.reason for result in others if result.status != "passed")
+
+
+def test_a_check_ends_after_some_hangs_and_tells_what_was_not_asked():
+    first, others = checked(wrecks.sleeps)
+    assert first.reason == "does not return within 0.2 s"
+    assert first.counterexample.rank > 2
+    reasons = {result.reason for result in others if result.status != "not asked"}
+    assert reasons == {f"given up after {HANGS} calls that hung and 0 that ended it"}
 
 
 def test_a_problem_survives_the_wire():

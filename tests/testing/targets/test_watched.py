@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from gnref.testing import Functions, Problem
+from gnref.testing.strategies import np_dtype
+from gnref.testing.targets.guarded import GUARD
 from gnref.testing.targets.libraries import library
-from gnref.testing.targets.watched import GUARD, overrun
+from gnref.testing.targets.watched import CANARIES, overrun
 
 X = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
 PROBLEM = Problem("instance", X, X)
@@ -29,6 +31,41 @@ def test_a_write_past_the_end_of_a_result_is_noted(make):
     assert [(finding.property, finding.message) for finding in target.findings] == [
         (BEYOND, "writes outside an array that it made")
     ]
+
+
+@pytest.mark.parametrize("dtype", CANARIES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a.fill(np.nan),
+        lambda a: np.multiply(a, a.dtype.type(1), out=a),
+        lambda a: a.view(np.uint8)[:1].fill(1),
+        lambda a: a.view(np.uint8)[-1:].fill(1),
+    ],
+    ids=["NaN", "a product in place", "a low byte", "a high byte"],
+)
+def test_no_write_past_the_end_leaves_the_bits_that_are_there(dtype, change):
+    dtype = np_dtype(dtype)
+    with library("numpy").watched() as buffers:
+        a = np.empty(3, dtype)
+    beyond = np.lib.stride_tricks.as_strided(a, (4,))[3:]
+    assert not overrun(buffers, np.asarray)
+    with np.errstate(all="ignore"):
+        assert np.isnan(beyond), "a read past the end is seen in the result"
+        change(beyond)
+    assert overrun(buffers, np.asarray)
+
+
+def test_a_kernel_that_writes_nan_past_the_end_of_its_result_fails():
+    def wrong(x, weight, bias, eps):
+        y = np.empty_like(x)
+        y[...] = x
+        np.lib.stride_tricks.as_strided(y.reshape(-1), (y.size + 1,))[-1] = np.nan
+        return y
+
+    target = Functions(wrong, norm="instance")
+    target.forward(PROBLEM)
+    assert [finding.property for finding in target.findings] == [BEYOND]
 
 
 def test_what_is_never_written_is_nan():
@@ -70,5 +107,8 @@ def test_tensors():
     assert torch.isnan(a).all()
     assert b.tolist() == c.tolist() == [[0, 0, 0]] * 2
     assert len(buffers) == 2
-    b.as_strided((7,), (1,))[-1] = 1
-    assert overrun(buffers, library("torch").back)
+    back = library("torch").back
+    for i, (tensor, value) in enumerate([(a, torch.nan), (b, 1)]):
+        assert not overrun(buffers[i : i + 1], back)
+        tensor.as_strided((7,), (1,))[-1] = value
+        assert overrun(buffers[i : i + 1], back)

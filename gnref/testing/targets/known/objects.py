@@ -5,15 +5,15 @@ The object, or an attribute of one in the module (``package.module:a.b``), is on
 a function
     The forward pass, called as `gnref.testing.check` describes. Its attributes are looked at, all optional:
     ``norm`` ("group": without it the norm has to be given), ``backward``, ``arrays``, ``device``,
-    ``layouts``, ``supports`` and ``dtypes``, with the meaning that they have there.
+    ``layouts``, ``supports``, ``dtypes`` and ``require``, with the meaning that they have there.
 a pair
     (forward, backward). The options are attributes of forward.
 a namespace of several norms
     A mapping with the keys, or a module, class or instance with the attributes, "batch", "instance", "group",
     "layer" or "rms", or these with "_norm" ("group_norm"). Each is a function or a pair, as above; the
     backward pass may also stand beside it, as "group_norm_backward" or "group_backward". ``arrays``,
-    ``device``, ``layouts``, ``supports`` and ``dtypes`` beside them are those of every norm that has none of
-    its own. A callable with an attribute ``norm`` is a function, whatever else it has.
+    ``device``, ``layouts``, ``supports``, ``dtypes`` and ``require`` beside them are those of every norm that
+    has none of its own. A callable with an attribute ``norm`` is a function, whatever else it has.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from gnref.errors import BackendError
 from gnref.testing.targets.known import NORMS
 
-OPTIONS = ("arrays", "device", "layouts", "supports", "dtypes")
+OPTIONS = ("arrays", "device", "layouts", "supports", "dtypes", "require")
 
 
 class Found(NamedTuple):
