@@ -56,6 +56,7 @@ class Checker:
         self.target, self.norm, self.domain, self.layouts = target, norm, limits, tuple(layouts)
         self.require, self.max_examples, self.seed = require, max_examples, seed
         self.others: list[Aside] = []
+        self.met = False  # whether any problem lay inside the domain
         self.not_taken: dict[str, str] = {}  # 16-bit dtypes, and why they are not asked
 
     def report(self, pairs: Dtypes, on_result: Callable[[Result], None]) -> Report:
@@ -93,6 +94,7 @@ class Checker:
         """Ask one property, once."""
         trial = Trial(prop, self.target, self.empty(prop), self.domain, self.others)
         result = run_trial(trial, self.max_examples, self.seed, self.options(prop, pairs) | options)
+        self.met = self.met or result.examples > 0
         if result.counterexample is not None:
             result.fails_in = (result.counterexample.dtype,)
         if isinstance(self.target, Isolated):
@@ -270,7 +272,7 @@ class Checker:
         result.fails_in = (shown.dtype,)
 
     def excluded(self) -> float:
-        """The share of what is drawn without limits that lies outside the domain."""
+        """The share of what is drawn without limits that lies outside the domain; 1 if no problem was met."""
         outside = []
 
         @hypothesis.seed(self.seed)
@@ -288,7 +290,7 @@ class Checker:
             outside.append(bool(self.domain.why_not(problem)))
 
         sample()
-        return sum(outside) / len(outside)
+        return min(sum(outside), len(outside) - 0.5 * self.met) / len(outside)
 
 
 def _param_dtype(problem: Problem) -> Any:
