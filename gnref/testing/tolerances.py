@@ -14,8 +14,9 @@ them: 10 u rstd (|g| + mean|g| + |xhat| mean|g xhat|). dweight = sum dy xhat and
 the sums of |dy| (1 + |xhat|) and |dy|; tree or chunked sums keep below that, a long running sum in u
 does not.
 
-Results in 16 bits come from arithmetic in float32 or wider, then one rounding: y must be within one unit
-in the last place of |weight xhat| + |bias|, gradients within the float32 bound plus half such a unit.
+Results in 16 bits come from arithmetic in float32 or wider, then one rounding: y must be within the float32
+bound plus one unit in the last place of |weight xhat| + |bias|, gradients within it plus half such a unit. For
+y the float32 bound matters next to the mean alone, where a unit of float16 may be less than the mean's error.
 
 Grade B is what any sound kernel reaches that computes in the dtype itself (16 bits: in float32): two
 passes, Welford's recurrence or pairwise sums, in any order. A running sum of m terms may be off by m/2 u
@@ -158,7 +159,7 @@ def tolerance(problem: Problem, oracle: str = "exact") -> Tolerance:
     extra = oracle_error(t, oracle)
     places = 1.0 if problem.grade == "A" else 1.5  # units in the last place, where there are 16 bits
     if narrow:
-        y = places * spacing(t.weight * t.xhat + t.bias, store) + y * (problem.grade != "A")
+        y = y + places * spacing(t.weight * t.xhat + t.bias, store)
         dx = dx + (0.5 if problem.grade == "A" else 1.5) * spacing(sizes.dx, store)
     return Tolerance(
         y=y + extra * sizes.y + _underflow(store),
