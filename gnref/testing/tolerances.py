@@ -14,9 +14,10 @@ them: 10 u rstd (|g| + mean|g| + |xhat| mean|g xhat|). dweight = sum dy xhat and
 the sums of |dy| (1 + |xhat|) and |dy|; tree or chunked sums keep below that, a long running sum in u
 does not.
 
-Results in 16 bits come from arithmetic in float32 or wider, then one rounding: y must be within the float32
-bound plus one unit in the last place of |weight xhat| + |bias|, gradients within it plus half such a unit. For
-y the float32 bound matters next to the mean alone, where a unit of float16 may be less than the mean's error.
+Results in 16 bits come from arithmetic in float32 or wider, then one rounding: y must be within the
+float32 bound plus one unit in the last place of |weight xhat| + |bias|, gradients within it plus half such
+a unit. For y the float32 bound matters next to the mean alone, where a unit of float16 may be less than
+the mean's error.
 
 Grade B is what any sound kernel reaches that computes in the dtype itself (16 bits: in float32): two
 passes, Welford's recurrence or pairwise sums, in any order. A running sum of m terms may be off by m/2 u
