@@ -45,14 +45,25 @@ def checked() -> list[Path]:
 
 def tables(reports: list[dict[str, Any]]) -> str:
     """The versions, then a table for each norm: properties down, frameworks across."""
-    counts = {report["settings"]["version"]: report["settings"]["max_examples"] for report in reports}
-    told = [f"{version} ({count} examples)" for version, count in counts.items() if version]
-    lines = [f"gnref {reports[0]['gnref']}; {', '.join(told)}.", ""]
+    lines = [f"gnref {reports[0]['gnref']}; {', '.join(versions(reports))}.", ""]
     for norm in NORMS:
         own = [report for report in reports if report["norm"] == norm]
         if own:
             lines += [f"### {norm} norm", "", *table(own), ""]
     return "\n".join(lines).rstrip()
+
+
+def versions(reports: list[dict[str, Any]]) -> list[str]:
+    """The frameworks, each with the targets that are it and how many examples they got."""
+    found: dict[str, dict[str, int]] = {}
+    for report in reports:
+        settings = report["settings"]
+        found.setdefault(settings["version"], {})[report["target"]] = settings["max_examples"]
+    told = []
+    for version, counts in found.items():
+        several = [f"{target} {count}" if len(counts) > 1 else str(count) for target, count in counts.items()]
+        told.append(f"{version} ({', '.join(several)} examples)")
+    return told
 
 
 def table(reports: list[dict[str, Any]]) -> list[str]:
@@ -70,7 +81,7 @@ def table(reports: list[dict[str, Any]]) -> list[str]:
         for dtype in dtypes:
             cells = [grade(report["grades"].get(dtype, {}).get(what, "")) for report in reports]
             lines.append(f"| *{heading}, {dtype}* | {' | '.join(cells)} |")
-    shares = [f"{report['excluded']:.0%}" if report["excluded"] else "" for report in reports]
+    shares = [share(report["excluded"]) if report["excluded"] else "" for report in reports]
     return [*lines, f"| *problems outside its domain* | {' | '.join(shares)} |"]
 
 
@@ -87,6 +98,11 @@ def cell(row: dict[str, Any] | None) -> str:
 def grade(value: str | float) -> str:
     """A letter, or a scale as a power of ten."""
     return value if isinstance(value, str) else f"{value:.0e}" if value else "none"
+
+
+def share(part: float) -> str:
+    """A share in percent."""
+    return ">99%" if part > 0.99 else f"{part:.0%}"
 
 
 def main() -> None:
