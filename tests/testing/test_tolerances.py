@@ -53,8 +53,9 @@ def test_the_tolerance_does_not_grow_with_the_offset_but_the_oracles_does():
     assert (tolerance(far, oracle="loops").y > 1e4 * tolerance(near, oracle="loops").y).all()
 
 
-def test_16_bits_are_one_unit_in_the_last_place():
+def test_16_bits_are_float32_and_one_unit_in_the_last_place():
     p = problem("float16")
     t = terms(p)
-    expected = spacing(t.weight * t.xhat + t.bias, "float16")
-    np.testing.assert_allclose(tolerance(p).y, expected, atol=2.0**-25)
+    rounding = spacing(t.weight * t.xhat + t.bias, "float16")
+    arithmetic = 6 * 2.0**-24 * (t.weight * (1 + t.xhat) + t.bias)
+    np.testing.assert_allclose(tolerance(p).y, rounding + arithmetic, rtol=1e-12, atol=2.0**-25)
