@@ -121,6 +121,15 @@ def one_element(problem: Problem) -> tuple[Array | None, Array | None, Array | N
     return dots[0], dots[1], dots[2]
 
 
+def compare_all(target: Target, problem: Problem, oracle: str) -> float | None:
+    """The worse of y and the gradients; None unless the oracle knows all that the target gives."""
+    found = [compare_y(target, problem, oracle)]
+    if "backward" in target.abilities:
+        found.append(compare_gradients(target, problem, oracle))
+    told = [ratio for ratio in found if ratio is not None]
+    return max(told) if len(told) == len(found) else None
+
+
 # Around the sizes of tiles, where kernels change their ways; with counts that float16 cannot hold.
 LENGTHS = (31, 33, 65, 127, 129, 255, 257, 300, 513, 1021, 1025, 2049, 4096, 4099, 8193, 25_088, 70_001)
 
@@ -135,11 +144,7 @@ LENGTHS = (31, 33, 65, 127, 129, 255, 257, 300, 513, 1021, 1025, 2049, 4096, 409
 )
 def long_sets(target: Target, problem: Problem) -> float | None:
     """y and gradients of sets of up to 140,002 elements: around the sizes of tiles, and beyond counters."""
-    found = [compare_y(target, problem, "fsum")]
-    if "backward" in target.abilities:
-        found.append(compare_gradients(target, problem, "fsum"))
-    told = [ratio for ratio in found if ratio is not None]
-    return max(told) if len(told) == len(found) else None
+    return compare_all(target, problem, "fsum")
 
 
 @holds(
@@ -182,11 +187,7 @@ def whole_tiles(target: Target, problem: Problem) -> float | None:
 )
 def tiles_everywhere(target: Target, problem: Problem) -> float | None:
     """N, G, K and H*W at once as large as tiles and larger: a bug may need two of them."""
-    found = [compare_y(target, problem, "autograd")]
-    if "backward" in target.abilities:
-        found.append(compare_gradients(target, problem, "autograd"))
-    told = [ratio for ratio in found if ratio is not None]
-    return max(told) if len(told) == len(found) else None
+    return compare_all(target, problem, "autograd")
 
 
 @holds(
