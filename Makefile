@@ -1,7 +1,8 @@
-# make check, test, bench, frameworks, lint and figures each set up what they need in .venv and then run.
+# Each of these sets up what it needs in .venv and then runs; `make help` lists them.
 #
 #   make test TORCH=torch==2.13.0   also against PyTorch (JAX=jax: against JAX); nothing else fetches either
 #   make check ARGS="--norm group"  ARGS go to the command that is run
+#   make tutorials FOLDER=~/norms   where your copy of the notebooks goes
 #   make bench PEERS="torch==2.13.0 jax onnxruntime onnx openvino"   beside all that is known
 #   make test PYTHON=python3.13     the Python that .venv is made from: 3.11 or newer
 #
@@ -12,6 +13,7 @@ TORCH =
 JAX =
 PEERS =
 ARGS =
+FOLDER = gnref-tutorials
 KERNEL_TESTS = tests/kernels/cpu/test_contract.py tests/kernels/cpu/test_small.py
 
 VENV = .venv
@@ -19,16 +21,20 @@ BIN = $(VENV)/bin
 WANTED = $(strip $(TORCH) $(JAX) $(PEERS))
 FRAMEWORKS = $(foreach requirement,$(WANTED),'$(requirement)')
 
-.PHONY: help check test bench frameworks lint figures clean FORCE
+.PHONY: help check test tutorials bench frameworks lint figures notebooks explorer site clean FORCE
 .NOTPARALLEL:
 
 help:
 	@echo "make check    property-test every norm, forward and backward (ARGS=... as of gnref check)"
 	@echo "make test     run the tests (TORCH=torch==2.13.0, JAX=jax: with these; ARGS=... as of pytest)"
+	@echo "make tutorials  open the tutorials in JupyterLab, on a copy that is yours (FOLDER=gnref-tutorials)"
 	@echo "make bench    time the CPU kernels (PEERS=\"torch jax\": beside these; ARGS=... as of gnref bench)"
 	@echo "make frameworks PEERS=\"torch==2.13.0 jax flax onnxruntime onnx openvino\"   write the page on how they fare"
 	@echo "make lint     ruff and mypy"
 	@echo "make figures  draw the README's figures"
+	@echo "make notebooks  write tutorials/*.ipynb from their sources"
+	@echo "make explorer   write the explorer's module from its sources (needs npm)"
+	@echo "make site     build the site into build/site, tutorials executed (needs npm)"
 	@echo "make clean    remove .venv, caches and build output"
 
 check: $(VENV)/.testing
@@ -39,6 +45,9 @@ test: $(VENV)/.dev
 	@$(if $(findstring --no-cov,$(ARGS)),,NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n auto -q -rN \
 	  --cov --cov-report= --cov-fail-under=0 $(KERNEL_TESTS))
 	@$(BIN)/python -m pytest -n auto --cov --cov-append $(ARGS)
+
+tutorials: $(VENV)/.tutorials
+	@$(BIN)/gnref tutorials $(FOLDER) $(ARGS)
 
 bench: $(VENV)/.bench
 	@$(BIN)/gnref bench $(ARGS)
@@ -54,6 +63,15 @@ lint: $(VENV)/.dev
 figures: $(VENV)/.dev
 	@$(BIN)/python tools/make_figures.py
 
+notebooks: $(VENV)/.dev
+	@$(BIN)/python tools/build_notebooks.py
+
+explorer: $(VENV)/.made
+	@$(BIN)/python tools/build_explorer.py
+
+site: $(VENV)/.docs
+	@$(BIN)/python tools/build_site.py $(ARGS)
+
 clean:
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find gnref tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -62,6 +80,12 @@ clean:
 
 $(VENV)/.testing: $(VENV)/.made pyproject.toml
 	$(call install,gnref and what its check needs,-e '.[testing]')
+
+$(VENV)/.tutorials: $(VENV)/.made pyproject.toml
+	$(call install,gnref and what its tutorials need,-e '.[tutorials]')
+
+$(VENV)/.docs: $(VENV)/.made pyproject.toml
+	$(call install,gnref and what its site needs,-e '.[docs]')
 
 # One command for all: pip then takes exactly the releases that TORCH, JAX and PEERS name.
 $(VENV)/.dev: $(VENV)/.made $(VENV)/.frameworks pyproject.toml

@@ -6,6 +6,7 @@ import pytest
 
 # Modules that import an optional package at their top.
 NEEDS = {
+    "anywidget": ["gnref/teaching/explorer/widget.py"],
     "autograd": ["gnref/testing/oracles/hips.py"],
     "cupy": ["gnref/kernels/cuda*"],
     "flax": ["gnref/testing/targets/known/flax.py"],

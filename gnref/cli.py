@@ -1,13 +1,14 @@
-"""The command line: ``gnref check``, ``gnref museum``, ``gnref bench`` and ``gnref axes``."""
+"""The command line: ``gnref check``, ``museum``, ``bench``, ``axes`` and ``tutorials``."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import gnref
 from gnref.axes import NORMS
@@ -33,11 +34,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one sentence, as gnref does, and not the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the sentence and exit with 2."""
+        self.exit(2, f"{self.prog}: {sentence(message)}\n")
+
+
+def sentence(message: str) -> str:
+    """Argparse's message in the words of gnref's own: argument, value, what was expected.
+
+    Examples
+    --------
+    >>> sentence("argument --norm: invalid choice: 'grp' (choose from 'batch', 'group')")
+    "--norm is 'grp'; expected one of batch, group"
+    >>> sentence("argument --seed: invalid int value: 'x'")
+    "--seed is 'x'; expected an int"
+    """
+    found = re.fullmatch(r"argument ([^:]+): (.*)", message, re.DOTALL)
+    if found is None:
+        return " ".join(message.split())
+    name, rest = found.groups()
+    choice = re.fullmatch(r"invalid choice: (.*) \(choose from (.*)\)", rest)
+    value = re.fullmatch(r"invalid (\w+) value: (.*)", rest)
+    if choice:
+        return f"{name} is {choice[1]}; expected one of {choice[2].replace(chr(39), '')}"
+    if value:
+        return f"{name} is {value[2]}; expected a{'n' if value[1] == 'int' else ''} {value[1]}"
+    return f"{name} is {rest}" if "; expected " in rest else f"{name}: {rest}"
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the commands."""
-    top = argparse.ArgumentParser(
-        prog="gnref", description="The normalization layers: check them, and see their axes."
-    )
+    top = Parser(prog="gnref", description="The normalization layers: check them, and see their axes.")
     top.add_argument("--version", action="version", version=f"gnref {gnref.__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
@@ -56,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
     axes.add_argument("--save", type=Path, metavar="FILE", help="draw the paper's Fig. 2 into a .png or .svg")
     axes.add_argument("--overwrite", action="store_true", help="let --save replace a file")
     axes.set_defaults(run=run_axes)
+
+    _add_tutorials(commands)
     return top
 
 
@@ -123,6 +155,26 @@ def _add_bench(commands: Any) -> None:
     bench.add_argument("--plot", type=Path, metavar="FILE", help="draw the rows into a .png or .svg")
     bench.add_argument("--overwrite", action="store_true", help="let --json and --plot replace a file")
     bench.set_defaults(run=run_bench)
+
+
+def _add_tutorials(commands: Any) -> None:
+    """Describe ``gnref tutorials``."""
+    tutorials = commands.add_parser(
+        "tutorials",
+        help="open the tutorials in JupyterLab, on a copy that is yours",
+        description="Copies the notebooks into a folder, overwriting nothing, and opens JupyterLab there.",
+    )
+    tutorials.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=Path("gnref-tutorials"),
+        metavar="FOLDER",
+        help="./gnref-tutorials",
+    )
+    tutorials.add_argument("--no-browser", action="store_true", help="start JupyterLab, print its address")
+    tutorials.add_argument("--copy-only", action="store_true", help="do not start JupyterLab")
+    tutorials.set_defaults(run=run_tutorials)
 
 
 def positive(text: str) -> int:
@@ -216,6 +268,20 @@ def run_axes(arguments: argparse.Namespace) -> int:
 
         save(draw_blocks(shape, arguments.groups, norms), arguments.save, overwrite=arguments.overwrite)
     print_blocks(Console(), shape, arguments.groups, norms)
+    return 0
+
+
+def run_tutorials(arguments: argparse.Namespace) -> int:
+    """``gnref tutorials``."""
+    if not arguments.copy_only:
+        packages = ("jupyterlab", "anywidget", "matplotlib", "hypothesis", "rich", "ml_dtypes", "autograd")
+        require("gnref tutorials", "tutorials", *packages)
+    from gnref.teaching.notebooks import copy_notebooks, open_lab, story
+
+    copied = copy_notebooks(arguments.folder)
+    print("\n".join(story(copied, arguments.folder)))
+    if not arguments.copy_only:
+        open_lab(copied[0].path, browser=not arguments.no_browser)
     return 0
 
 

@@ -1,10 +1,12 @@
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 from gnref import cli
+from gnref.teaching import notebooks
 
 pytest.importorskip("rich")
 
@@ -68,13 +70,32 @@ def test_bad_input_is_one_sentence_and_exit_code_2(words, message, capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [["axes", "0", "1", "1", "1"], ["check", "--max-examples", "x"], ["check", "--norm", "g"]]
+    ("words", "line"),
+    [
+        (["axes", "0", "1", "1", "1"], "gnref axes: N is '0'; expected a positive integer"),
+        (["axes", "2", "6"], "gnref axes: the following arguments are required: H, W"),
+        (
+            ["axes", "1", "1", "1", "1", "-G", "x"],
+            "gnref axes: --groups/-G is 'x'; expected a positive integer",
+        ),
+        (["check", "--seed", "x"], "gnref check: --seed is 'x'; expected an int"),
+        (["check", "--norm"], "gnref check: --norm: expected one argument"),
+        (
+            ["check", "--norm", "grp"],
+            "gnref check: --norm is 'grp'; expected one of batch, instance, group, layer, rms, batch_frozen",
+        ),
+        (["museum", "x"], "gnref museum: number is 'x'; expected a positive integer"),
+        (["bench", "--rounds", "0"], "gnref bench: --rounds is '0'; expected a positive integer"),
+        (["tutorials", "a", "b"], "gnref: unrecognized arguments: b"),
+        (["chek"], "gnref: COMMAND is 'chek'; expected one of check, bench, museum, axes, tutorials"),
+        ([], "gnref: the following arguments are required: COMMAND"),
+    ],
 )
-def test_bad_words_are_refused_by_the_parser(words, capsys):
+def test_bad_words_are_one_sentence_without_the_usage_and_exit_code_2(words, line, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(words)
     assert stop.value.code == 2
-    assert "expected a positive integer" in (error := capsys.readouterr().err) or "invalid choice" in error
+    assert capsys.readouterr().err == f"{line}\n"
 
 
 def test_axes_prints_and_saves_and_overwrites_only_when_told(tmp_path, capsys):
@@ -97,6 +118,29 @@ def test_a_missing_extra_is_named(monkeypatch, capsys):
     )
     assert cli.main(["axes", "1", "1", "1", "1"]) == 2
     assert "gnref axes needs rich: pip install 'gnref[testing]'" in capsys.readouterr().err
+    assert cli.main(["tutorials"]) == 2
+    assert re.fullmatch(
+        r"gnref: gnref tutorials needs jupyterlab, .*\[tutorials\]'\n", capsys.readouterr().err
+    )
+
+
+def test_tutorials_copies_and_opens_the_first(tmp_path, monkeypatch, capsys):
+    calls = []
+    monkeypatch.setattr(notebooks, "open_lab", lambda path, browser: calls.append((path, browser)))
+    monkeypatch.setattr(cli, "require", lambda *words: None)
+    folder = tmp_path / "mine"
+    assert cli.main(["tutorials", str(folder), "--copy-only"]) == 0
+    assert not calls
+    assert re.match(r"\d+ notebooks copied to ", capsys.readouterr().out)
+    assert cli.main(["tutorials", str(folder), "--no-browser"]) == 0
+    assert calls == [(folder / "01_shared_mean.ipynb", False)]
+    assert capsys.readouterr().out.startswith("0 notebooks copied to ")
+
+
+def test_tutorials_into_a_file_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    assert cli.main(["tutorials", str(tmp_path / "file"), "--copy-only"]) == 2
+    assert capsys.readouterr().err.endswith("which is a file; expected a folder\n")
 
 
 def test_the_module_runs():

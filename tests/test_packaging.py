@@ -41,7 +41,7 @@ def test_core_dependencies_are_three(project):
 
 
 def test_extras(project):
-    extras = {"testing", "plots", "bench", "tutorials", "torch", "jax", "gpu", "dev"}
+    extras = {"testing", "plots", "bench", "tutorials", "docs", "torch", "jax", "gpu", "dev"}
     assert set(project["optional-dependencies"]) == extras
 
 
@@ -59,6 +59,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert "gnref/py.typed" in names
     sources = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("gnref/**/*.py")}
     assert sources <= set(names)
+    assert {f"gnref/teaching/tutorials/{path.name}" for path in ROOT.glob("tutorials/*.ipynb")} <= set(names)
 
 
 def test_one_version():
