@@ -15,7 +15,7 @@
 # **You will**
 #
 # - read off a mean which axes it was taken over;
-# - compute the means of all four norms, one line of NumPy each;
+# - compute the means of all four norms in NumPy;
 # - see how far one number of the input reaches;
 # - learn why "LayerNorm" is the name of three different layers.
 #
@@ -274,8 +274,9 @@ assert [cells[:2].sum() for cells in changed.values()] == [18, 0, 0, 0]
 # the same batch, and with few of them the means are noisy. Under the other three it does not. That difference
 # is what the GroupNorm paper is about.
 #
-# Gradients travel the same ways: the slope dy of one output reaches dx in its own set, all of it, and nowhere
-# else. The explorer can show that; [tutorial 4](04_backward) derives it.
+# Gradients, by which a network learns, travel the same ways backwards: what comes in at one output (dy)
+# reaches the gradient dx in that output's own set, and nowhere else. The explorer can show that;
+# [tutorial 4](04_backward) derives it.
 #
 # ### Exercise 1.3: How many means?
 #
@@ -307,10 +308,10 @@ check("number_of_means", number_of_means)
 # %% [markdown]
 # ## Three layers called LayerNorm
 #
-# The LayerNorm of the paper is GroupNorm with G = 1, and has a weight for each **channel** to multiply its
-# output with. `torch.nn.LayerNorm((C, H, W))` shares the same means, but has a weight for each **element**:
+# The LayerNorm of the GroupNorm paper is GroupNorm with G = 1, and multiplies its output by a weight for each
+# **channel**. `torch.nn.LayerNorm((C, H, W))` shares the same means, but has a weight for each **element**:
 # 81 instead of 9 in our block. And `torch.nn.LayerNorm(C)`, the one in transformers, wants the channels last
-# and averages over them alone, so every pixel has its mean.
+# and averages over them alone, so every pixel has a mean of its own.
 
 # %%
 paper = gnref.group_norm_forward(x, 1)[1]  # takes a weight (C,)
@@ -331,9 +332,9 @@ transformer.mean[2]
 # ## One arithmetic for all
 #
 # Once the sets are known, nothing is left that differs. These lines of gnref's reference serve all four
-# norms, and its fast kernels compute the same; `set_mean` takes the mean of whatever set it is given. (`s` is
-# 1, unless numbers are so large or so small that their squares would not fit; `center` is False for RMSNorm
-# alone.)
+# norms, and its fast kernels compute the same. `set_mean` takes the mean of whatever set it is given, and
+# `affine` multiplies by the weight and adds a bias. (`s` is 1, unless numbers are so large or so small that
+# their squares would not fit; `center` is False for RMSNorm alone, which subtracts no mean.)
 
 # %%
 from gnref.kernels import reference

@@ -309,15 +309,16 @@ assert not np.allclose(gnref.group_norm(block + shift, 2), gnref.group_norm(bloc
 show_source(reference.forward, "mean, xc =", "y = affine")
 
 # %% [markdown]
-# `s` is 1 for all ordinary numbers (it keeps squares from overflowing), and `center_twice` subtracts the mean
-# twice, for accuracy: [tutorial 10](10_stable_and_fast). The five letters are the shape of a view in which
-# one code serves all norms: [tutorial 3](03_one_reshape).
+# `s` is 1 for all ordinary numbers (it keeps the squares of huge and tiny ones in range). `center_twice`
+# subtracts the mean, and then what rounding left of it: [tutorial 10](10_stable_and_fast). `center` is False
+# for RMS norm alone, which subtracts no mean. The five letters are the shape of a view in which one code
+# serves all norms: [tutorial 3](03_one_reshape).
 #
 # ### Exercise 2.3: layer norm, the paper's
 #
-# Write `layer_norm(x, weight, bias, eps)` as Wu and He's paper has it: x is (N, C, H, W), statistics over C,
-# H and W, but weight and bias (C,), one for each channel. (PyTorch's LayerNorm has the same xhat, and a
-# weight for each of the C·H·W elements.)
+# Write `layer_norm(x, weight, bias, eps)` as the GroupNorm paper (Wu & He 2018) has it: x is (N, C, H, W),
+# statistics over C, H and W, but weight and bias (C,), one for each channel. (PyTorch's LayerNorm has the
+# same xhat, and a weight for each of the C·H·W elements.)
 
 
 # %% tags=["exercise"]

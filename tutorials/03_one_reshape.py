@@ -102,8 +102,8 @@ strided.mean(axis=(1, 3, 4))[0], rows.mean(axis=(2, 3, 4))[0]
 # %% [markdown]
 # These groups are *strided*: channels 0 and 3, 1 and 4, 2 and 5. The shapes are right. Every group has K
 # channels, and its xhat has mean 0 and variance 1. A network even trains with it. It is wrong all the same,
-# because it is another layer: what was trained with one gives other numbers in the other. Nothing but a
-# comparison of numbers shows it, and not where G = 1 or G = C, since there the two agree.
+# because it is another layer: what was trained with one gives other numbers in the other. Only a test that
+# tells *which* channels share a mean shows it, and not where G = 1 or G = C, since there the two agree.
 
 
 # %%
@@ -180,16 +180,16 @@ per_element.shape, weight.shape
 # ## Two questions for every axis
 #
 # Split C into G and K for every norm (InstanceNorm and BatchNorm: G = C, K = 1; the paper's LayerNorm: G = 1,
-# K = C). Then ask every axis: do its elements **share statistics**? Does it **own a weight**? There are four
-# pairs of answers, and each gets a letter:
+# K = C). Then ask every axis: do the places along it **share statistics**? And does it **own weights**, one
+# for each place? There are four pairs of answers, and each gets a letter:
 #
-# | | owns no weight | owns a weight |
+# | | owns no weights | owns weights |
 # |---|---|---|
 # | own statistics | O, outer | A, affine |
 # | shares statistics | P or S, pooled | B, both |
 #
-# G owns weights and keeps its statistics apart: A. K owns weights and shares: B. H and W share and own
-# nothing: pooled. N does so in BatchNorm, and in the others it is outer.
+# In GroupNorm G owns weights and keeps its statistics apart: A. K owns weights and shares: B. H and W share
+# and own nothing: pooled. N is pooled in BatchNorm, and outer in the others.
 #
 # Axes that are neighbours in memory and have the same letter can be merged by a reshape, as H and W are into
 # HW. But N and HW, both pooled in BatchNorm, have the channels between them. So there are two letters for
@@ -206,7 +206,8 @@ table = {
 
 # %% [markdown]
 # The mean is over (P, B, S), and there is one for each (O, A). The weight lives on (A, B). In these words the
-# norms do not differ any more, and gnref writes the sum over a set once, for all of them:
+# norms do not differ any more. gnref's reference combines a set (by a sum, for the mean) in one place for all
+# of them:
 
 # %%
 show_source(reference.set_reduce)
@@ -288,10 +289,10 @@ themed(
 )
 
 # %% [markdown]
-# Each strip is the same 48 numbers in the order of memory, with the set of the first one in full colour and a
-# change of tint where another set begins. Above, a group is a single run, which is why one reshape was
-# enough. Below, it comes back with every pixel; a kernel that only knows runs is lost there, one that knows
-# the five slots is not.
+# Each strip is the same 48 numbers in the order of memory, with the set of the first one in full colour and
+# the others in two lighter tints. Above, a group is a single run, which is why one reshape was enough. Below,
+# it comes back with every pixel; a kernel that only knows runs is lost there, one that knows the five slots
+# is not.
 
 # %%
 last = np.ascontiguousarray(x.transpose(0, 2, 3, 1))  # (N, H, W, C), in that order in memory

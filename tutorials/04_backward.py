@@ -23,8 +23,8 @@
 # - see the Jacobian of xhat, and read off it what a norm lets through;
 # - learn why tests with `dy = 1` see nothing, and why to save mean and rstd.
 #
-# You need the chain rule, and from [tutorial 3](03_one_reshape) what a *set* is: the $m$ elements that
-# share a mean.
+# You need the chain rule, the sets of [tutorial 1](01_shared_mean) (a *set* is the $m$ elements that share a
+# mean), and for one section the slots of [tutorial 3](03_one_reshape).
 
 # %%
 import numpy as np
@@ -37,8 +37,8 @@ from gnref.teaching.exercises import check
 # %% [markdown]
 # ## One set, forward
 #
-# No set hears of another, so one is enough: two channels of two pixels, hence two different weights. An
-# eps of 7 is absurdly large; it makes all numbers come out, and lets us see what eps does.
+# No set depends on another, so one is enough: two channels of two pixels, hence two different weights. An eps
+# of 7 is absurdly large; it makes all numbers come out, and lets us see what eps does.
 
 # %%
 x = np.array([1.0, 7.0, 7.0, 9.0])
@@ -589,8 +589,8 @@ picture(figure, "Four 32 by 32 matrices, the Jacobians of xhat for the four norm
 # *Row: one xhat; column: one x; both in the order n, c, h, w. Norm's colour: positive; grey: negative;
 # nothing: exactly 0. Each set is divided by its rstd.*
 #
-# **Zero outside the set.** The colour is the set: squares along the diagonal for LN, IN and GN, stripes
-# across the examples for BN alone.
+# **Zero outside the set.** The colour is the set: squares along the diagonal, and stripes across the examples
+# for BatchNorm alone.
 #
 # **Symmetric.** Swap $i$ and $j$: nothing changes. So
 # $\text{dx} = J^\mathsf{T}\text{dxhat} = J\,\text{dxhat}$, and *forward mode*, how xhat moves if x moves
@@ -611,7 +611,7 @@ asymmetric = [norm for norm, J in jacobians_of_y.items() if np.abs(J - J.T).max(
 assert asymmetric == ["layer", "group"]
 
 # %% [markdown]
-# **Rows sum to 0.** $J\,\mathbf 1 = 0$: a constant added to x changes no xhat. By symmetry columns sum to
+# **Rows sum to 0.** $J\,\mathbf 1 = 0$: a constant added to a set changes no xhat. By symmetry columns sum to
 # 0 too, so *dx sums to 0 over every set*, whatever dy is.
 #
 # **And xhat is almost lost.** As $\text{mean}(\text{xhat}) = 0$ and
@@ -676,6 +676,7 @@ print(f"{'':26} {'dy = 1':11} {'random dy':11} {'random dy':11}")
 print(f"{'':26} {'weight = 1':11} {'weight = 1':11} random weight")
 for name in tests[0]:
     print(f"{name:26}", *(f"{'passes' if test[name] else '-':11}" for test in tests))
+assert len(tests[0]) == 8
 assert [sum(test.values()) for test in tests] == [7, 2, 0]
 
 # %% [markdown]
@@ -706,5 +707,5 @@ assert error >= tiny_var  # nothing of var is left in rstd
 #
 # - [Tutorial 5](05_running_statistics): frozen statistics are constants, which cuts both arrows; what is
 #   left is `rstd * dxhat`.
-# - [Tutorial 10](10_stable_and_fast): the same two sums, stable and at the speed of memory.
+# - [Tutorial 10](10_stable_and_fast): the sums of a norm, stable and at the speed of memory.
 # - [Tutorial 11](11_test_your_own): point random dy and weights at a kernel of your own.

@@ -48,7 +48,7 @@ print(with_four[0, 0], with_zero[0, 0])
 
 # %% [markdown]
 # Next to a 4 it becomes -1, next to a 0 it becomes 1. In training such noise may even help. In use nobody
-# wants it, and a lone image has no answer at all:
+# wants it, and a lone image of one pixel has no answer at all:
 
 # %%
 try:
@@ -68,8 +68,9 @@ except gnref.ShapeError as error:
 # at 1.
 #
 # By hand, for a batch of the numbers 1 and 3: the mean is 2 and the biased variance 1. xhat uses that 1, but
-# the running variance takes the *unbiased* one, divided by $n - 1$ instead of $n$: 2. So the running mean
-# becomes $0.9 \cdot 0 + 0.1 \cdot 2 = 0.2$, and the running variance $0.9 \cdot 1 + 0.1 \cdot 2 = 1.1$.
+# the running variance takes the *unbiased* one, divided by $n - 1$ instead of $n$: 2. (Here $n$ counts the
+# elements of a channel, N·H·W; it is the $m$ of tutorial 2.) So the running mean becomes
+# $0.9 \cdot 0 + 0.1 \cdot 2 = 0.2$, and the running variance $0.9 \cdot 1 + 0.1 \cdot 2 = 1.1$.
 
 # %%
 layer = gnref.BatchNorm(1, eps=0.0, dtype="float64")  # momentum=0.1, mode "train"
@@ -80,15 +81,21 @@ assert np.allclose(layer.running_var, 1.1, rtol=0, atol=1e-15)
 show_source(type(layer)._update, "mean = np.reshape", "self.running_var = moved")
 
 # %% [markdown]
+# (`moved` is the rule above; the `.mean(axis=0)` changes nothing here, where each channel has one mean.)
+#
 # **Why unbiased?** Now something *is* estimated: the variance $\sigma^2$ of all data, from $n$ of them. With
-# their true mean $\mu$
+# their true mean $\mu$ write $x_i - \text{mean} = (x_i - \mu) - (\text{mean} - \mu)$ and square:
 #
-# $$\sum (x_i - \text{mean})^2 = \sum (x_i - \mu)^2 - n\,(\text{mean} - \mu)^2 ,$$
+# $$\begin{aligned}
+# \sum (x_i - \text{mean})^2
+# &= \sum (x_i - \mu)^2 - 2\,(\text{mean} - \mu) \sum (x_i - \mu) + n\,(\text{mean} - \mu)^2 \\
+# &= \sum (x_i - \mu)^2 - n\,(\text{mean} - \mu)^2 ,
+# \end{aligned}$$
 #
-# because $\sum (x_i - \mu) = n\,(\text{mean} - \mu)$. If the $x_i$ are independent, the first term on the
-# right is $n\sigma^2$ on average, and the second $n \cdot \sigma^2/n = \sigma^2$. So the sum is
-# $(n-1)\,\sigma^2$ on average: divide by $n - 1$. With $n = 2$ the biased variance is half of what it should
-# be. (Neighbouring pixels are not independent: see below.)
+# because $\sum (x_i - \mu) = n\,(\text{mean} - \mu)$. On average the first term on the right is $n\sigma^2$.
+# If the $x_i$ are independent, their mean has the variance $\sigma^2/n$, so the second is
+# $n \cdot \sigma^2/n = \sigma^2$. The sum is $(n-1)\,\sigma^2$ on average: divide by $n - 1$. With $n = 2$
+# the biased variance is half of what it should be. (Neighbouring pixels are not independent: see below.)
 
 # %%
 rng = np.random.default_rng(5)
@@ -144,8 +151,8 @@ check("update", update)
 #
 # With momentum 0.1 the start weighs 48 % after 7 batches, 9.8 % after 22, 0.97 % after 44. Evaluated after a
 # few steps, a network is judged with statistics half made up. And $r_t$ never settles: for independent
-# batches the variance of $r_t$ tends to $p^2 (1 + q^2 + q^4 + \dots) = p/(2-p)$ times that of one batch:
-# 1/19, as though it averaged 19 batches, however many there were.
+# batches the variance of $r_t$ tends to $p^2 (1 + q^2 + q^4 + \dots) = p^2/(1 - q^2) = p/(1 + q) = p/(2 - p)$
+# times that of one batch's value: 1/19, as though it averaged 19 batches, however many there were.
 #
 # `momentum=None` takes $1/t$ for momentum at step $t$. Then $t\,r_t = (t-1)\,r_{t-1} + \text{new}_t$, so
 # $r_t$ is the plain average of all batches, and the start is gone after the first.
@@ -178,7 +185,7 @@ assert np.allclose(average.running_mean, batches.mean((0, 1, 3, 4)), rtol=0, ato
 # where scale is rstd · weight and shift is bias - running mean · scale: one of each per channel. (So a
 # convolution before it can swallow the whole layer.) Its slope is scale, and that is the gradient:
 #
-# $$dx = dy \cdot \text{weight} \cdot \text{rstd}$$
+# $$\text{dx} = \text{dy} \cdot \text{weight} \cdot \text{rstd}$$
 #
 # In training x has two more paths to y, through the batch's mean and through its variance, and tutorial 4
 # found `dx = rstd * (dxhat - mean(dxhat) - xhat * mean(dxhat * xhat))`. Here mean and variance are constants:
@@ -188,8 +195,8 @@ assert np.allclose(average.running_mean, batches.mean((0, 1, 3, 4)), rtol=0, ato
 show_source(reference.backward_given, "xhat =", "return")
 
 # %% [markdown]
-# A dy of ones tells the two apart. In training the sum of y is m · bias, whatever x is, so dx is 0; in
-# evaluation it is scale.
+# A dy of ones tells the two apart. In training y sums to $n \cdot \text{bias}$ over a channel, whatever x is,
+# so dx is 0; in evaluation it is scale.
 
 # %%
 layer = gnref.BatchNorm(3, dtype="float64")
@@ -208,13 +215,13 @@ assert np.allclose(dx, scale.reshape(per_channel), rtol=0, atol=1e-12)
 assert set(layer.grads) == {"weight", "bias"}
 
 # %% [markdown]
-# **Frozen** goes one step further: weight and bias are constants, too, and dx still flows. The paper's BN*,
-# in detectors that are fine-tuned, is this.
+# **Frozen** goes one step further: weight and bias are constants, too, and get no gradients; dx stays as in
+# evaluation. The BN* of the GroupNorm paper (Wu & He 2018), in detectors that are fine-tuned, is this.
 
 # %%
 before = layer.freeze().state_dict()
 layer.forward(x + 1)
-layer.backward(x)
+assert np.array_equal(layer.backward(np.ones_like(x)), dx)
 assert layer.grads == {}
 assert all(np.array_equal(before[name], value) for name, value in layer.state_dict().items())
 
@@ -396,7 +403,7 @@ assert abs(batch_gap[32] - 0.15) < 0.01
 # %% [markdown]
 # ## Whose momentum?
 #
-# Libraries agree on y in training, and on little else of this. These are their defaults, from
+# Libraries agree on y in training (but for eps), and on little else of this. These are their defaults, from
 # `gnref.conventions`:
 
 # %%
@@ -423,7 +430,7 @@ assert conventions.CONVENTIONS["Keras"].running_var == "biased"
 # ## Group norm needs none of it
 #
 # Group norm's statistics come from one image alone, so there is nothing to remember: training and evaluation
-# are one function, and a lone image gets, bit for bit, what it gets in company.
+# are one function, and a lone image gets what it gets in company (in gnref bit for bit).
 
 # %%
 x = rng.normal(1.0, 2.0, (8, 4, 5, 5))

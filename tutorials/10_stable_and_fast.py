@@ -52,8 +52,8 @@ if not COMPILED:
 # %% [markdown]
 # ## A variance below zero
 #
-# A float32 has 24 bits, so between $2^{25}$ and $2^{26}$ such numbers are 4 apart. Take three numbers whose
-# squares lie there. Their variance is 2/3.
+# A float32 keeps 24 significant bits, so between $2^{25}$ and $2^{26}$ such numbers are 4 apart. Take three
+# numbers whose squares lie there. Their variance is 2/3.
 
 # %%
 x = np.array([6689, 6690, 6691], np.float32)
@@ -79,29 +79,32 @@ assert var.dtype == np.float32
 #
 # $$\frac{\text{error of var}}{\text{var}} \approx u \left(\frac{\text{offset}}{\text{spread}}\right)^2,$$
 #
-# with the mean for offset and the standard deviation for spread: here 4. At an offset of 4,096 spreads it
-# is already 1, and no digit is left.
+# with the mean for offset and the standard deviation for spread: here 4. (It turned out as 7, -4 for 2/3:
+# several roundings went the same way.) At an offset of 4,096 spreads it is already 1, and no digit is left.
 
 # %%
 u = 2.0**-24
+assert np.isclose(np.var([6689, 6690, 6691]), 2 / 3)
 assert round(u * 6690**2 / (2 / 3), 2) == 4.0
+assert np.isclose(abs(var - 2 / 3) / (2 / 3), 7)
 assert u * 4096**2 == 1
 
 # %% [markdown]
 # ## Two passes, and a correction
 #
 # Subtract first, square later. Let `hi` be the mean as computed, off by $e$ = mean - hi. Then
-# $x - hi = (x - mean) + e$, and over the $m$ numbers of a set
+# $x - \text{hi} = (x - \text{mean}) + e$, and over the $m$ numbers of a set
 #
-# $$\frac1m \sum (x - hi)^2 = \frac1m \sum (x - mean)^2 + \frac{2e}{m} \sum (x - mean) + e^2 = var + e^2,$$
+# $$\frac1m \sum (x - \text{hi})^2 = \frac1m \sum (x - \text{mean})^2 +
+# \frac{2e}{m} \sum (x - \text{mean}) + e^2 = \text{var} + e^2,$$
 #
 # as deviations from the mean add up to 0. We need this **shift rule** three times. The variance hardly
-# suffers: $e$ is some $u\cdot$offset, and squared. But y does: every $(x - hi) \cdot rstd$ lacks
-# $e \cdot rstd$, about $u\cdot$offset/spread.
+# suffers: $e$ is some $u\cdot$offset, and squared. But y does: every $(x - \text{hi}) \cdot \text{rstd}$ is
+# off by $e \cdot \text{rstd}$, about $u\cdot$offset/spread.
 #
-# What saves y: where $x$ and `hi` are within a factor of 2, $x - hi$ is exact. (Both are multiples of the
-# smaller one's last bit; so is their difference, which is no larger than the smaller one, and fits in 24
-# bits.) So $e$ can still be had: it is the mean `lo` of $x - hi$, small numbers, whose mean is good to
+# What saves y: where $x$ and `hi` are within a factor of 2, $x - \text{hi}$ is exact. (Both are multiples of
+# the smaller one's last bit; so is their difference, which is no larger than the smaller one, and fits in 24
+# bits.) So $e$ can still be had: it is the mean `lo` of $x - \text{hi}$, small numbers, whose mean is good to
 # $u\cdot$spread. Subtract both. gnref's reference:
 
 # %%
@@ -142,17 +145,17 @@ check("corrected_var", corrected_var)
 # %% [markdown]
 # ## One pass: Welford, and Chan's merge
 #
-# Can one pass do, without squares of large numbers? Keep the count $k$, the mean and
-# $M_2 = \sum (x_i - mean)^2$. A new number $x$ arrives, $\delta = x - old$ from the old mean. As
-# $k \cdot new = (k - 1) \cdot old + x$,
+# Can one pass do, without squares of large numbers? Keep the count, the mean and
+# $M_2 = \sum (x_i - \text{mean})^2$. A new number $x$ arrives, the $k$-th, $\delta = x - \text{old}$ from the
+# old mean. As $k \cdot \text{new} = (k - 1) \cdot \text{old} + x$,
 #
-# $$new = old + \delta / k, \qquad x - new = \delta\,(k - 1)/k.$$
+# $$\text{new} = \text{old} + \delta / k, \qquad x - \text{new} = \delta\,(k - 1)/k.$$
 #
 # By the shift rule the $k - 1$ old numbers have $M_2 + (k - 1)(\delta/k)^2$ about the new mean; $x$ brings
-# $(x - new)^2$. Together
+# $(x - \text{new})^2$. Together
 #
 # $$M_2 + \delta^2 \frac{k - 1}{k^2} + \delta^2\frac{(k - 1)^2}{k^2} = M_2 + \delta^2\,\frac{k - 1}{k}
-# = M_2 + \delta\,(x - new).$$
+# = M_2 + \delta\,(x - \text{new}).$$
 #
 # One factor has the old mean, one the new: this is what people get wrong.
 #
@@ -188,14 +191,18 @@ check("welford_update", welford_update)
 # </details>
 
 # %% [markdown]
-# Let a whole part $b$ join a part $a$: $n_a + n_b = n$, $\delta = mean_b - mean_a$. The common mean is
-# $\delta n_b/n$ from a's mean and $\delta n_a/n$ from b's, so the shift rule adds
+# Let a whole part $b$ join a part $a$: $n_a + n_b = n$, $\delta = \text{mean}_b - \text{mean}_a$. The common
+# mean is $\delta n_b/n$ from a's mean and $\delta n_a/n$ from b's, so the shift rule adds
 #
 # $$n_a \Big(\frac{\delta n_b}{n}\Big)^2 + n_b \Big(\frac{\delta n_a}{n}\Big)^2
 # = \delta^2\,\frac{n_a n_b}{n}$$
 #
-# to $M_{2,a} + M_{2,b}$ (Chan, Golub & LeVeque 1983). With $n_b = 1$ it is Welford's. So cores, and chunks
-# that fit a cache, can be summed apart.
+# to $M_{2,a} + M_{2,b}$ (Chan, Golub & LeVeque 1983). With $n_b = 1$ it is Welford's. So chunks of a set,
+# each small enough for a cache, can be summed apart, and by several cores.
+#
+# gnref's fast kernels do so. In one pass over a chunk they subtract a guess of its mean, made from its first
+# numbers, and sum what is left and its square. By the shift rule these two sums give the chunk's mean, as hi
+# and lo, and $M_2$. If the guess was too far off, they replace it and sum that chunk again.
 #
 # ### Exercise 10.3: merge two parts
 #
@@ -232,7 +239,7 @@ check("merge", merge)
 # %% [markdown]
 # ## Error against offset
 #
-# All four in float32, on 64 sets of 1,024 numbers each.
+# All four, and gnref, in float32, on 64 sets of 1,024 numbers each.
 
 
 # %%
@@ -379,7 +386,8 @@ print(grades)
 assert list(grades.values()) == ["F", "B", "B", "A"]
 
 # %% [markdown]
-# Welford's method answers for one pass, not for a large offset: its mean is rounded at each step.
+# Welford's method saves a pass, and its variance does not cancel. But it rounds the mean at each step, and at
+# a large offset y suffers from that.
 #
 # ## The order of additions is part of the result
 #
@@ -399,7 +407,7 @@ show_source(reference.combine_in_pairs, "while n > 1", "n = n - half")
 
 # %% [markdown]
 # And $(a + b) + c$ is not $a + (b + c)$: whoever decides the order decides the last bits. In gnref a set's
-# own size does, never the number of threads or of other sets:
+# own shape and layout do, never the number of threads or of other sets:
 
 # %%
 big = np.float32(1e8)
@@ -461,8 +469,11 @@ exact = gnref.group_norm(data.astype(np.float64)[:, None], 1, backend="reference
 assert abs(y - exact).max() < 1e-6
 
 # %% [markdown]
-# `fastmath=True` would let the compiler reorder sums, which is faster, and take $x - (hi + lo)$ for
-# $(x - hi) - lo$. In float32 `hi + lo` is rounded, and the correction lost:
+# Compiled, `total = 0.0` is a float64, and so are hi and all sums: lo then is next to nothing. A kernel that
+# keeps hi in float32 to be fast, as gnref's do, needs lo.
+#
+# `fastmath=True` would let the compiler reorder sums, which is faster, and take $x - (\text{hi} + \text{lo})$
+# for $(x - \text{hi}) - \text{lo}$. In float32 `hi + lo` is rounded, and the correction lost:
 
 # %%
 hi = data.mean(-1, keepdims=True)
@@ -474,8 +485,9 @@ assert abs(kept - exact).max() < 1e-6 < 1e-2 < abs(folded - exact).max()
 # %% [markdown]
 # ## A race, and its cure
 #
-# dweight is another matter: all rows add to the same C numbers, and `dweight[c] += v` reads, adds, then
-# writes. Let threads A and B do it once each, in all orders of their reads and writes.
+# dweight ([tutorial 4](04_backward)) is another matter: all examples add to the same C numbers, and
+# `dweight[c] += v` reads, adds, then writes. Let threads A and B do it once each, in all orders of their
+# reads and writes.
 
 
 # %%

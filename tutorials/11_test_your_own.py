@@ -130,10 +130,10 @@ assert (grade.accuracy, grade.range) == ("F", 0)
 assert {"shift: f(x + c) = f(x)", "dx sums to 0 over a set"} <= set(report.failed)
 
 # %% [markdown]
-# **Properties** are laws. A result's `worst` is its worst error in units of the tolerance; above 1 the law
-# is broken. **Accuracy** says how the error grows as the data move away from 0: A not at all, B in step with
-# offset/spread, as in any sound kernel, F faster. **Range** is the largest s such that x may be scaled by
-# anything from 1/s to s; 0 says that results are wrong at scale 1 already.
+# **Properties** are laws. A result's `worst` is its worst error in units of the tolerance; above 1 the law is
+# broken. **Accuracy** says how the error grows as the data move away from 0: A not at all, B in step with
+# offset/spread, which is sound, F faster. **Range** is the largest s such that x may be scaled by anything
+# from 1/s to s; 0 says that results are wrong at scale 1 already.
 #
 # ### First law: a shift changes nothing
 #
@@ -173,9 +173,10 @@ assert 1030**2 == 1_060_900
 assert np.spacing(np.float32(1030**2)) == 1 / 8
 
 # %% [markdown]
-# $1030^2 = 1{,}060{,}900$, and up there neighbouring float32 numbers are $1/8$ apart. The difference of two
-# of them is a multiple of $1/8$: here 6.25 for 6.2222. Farther out it is 0, or negative, and its root NaN
-# ([tutorial 10](10_stable_and_fast)). Subtract first, then square, and run the snippet again:
+# The 6 is 1030 now. $1030^2 = 1{,}060{,}900$, and up there neighbouring float32 numbers are $1/8$ apart. The
+# difference of two of them is a multiple of $1/8$: here 6.25 for 6.2222. Farther out it is 0, or negative,
+# and its root NaN ([tutorial 10](10_stable_and_fast)). Subtract first, then square, and run the snippet
+# again:
 
 
 # %%
@@ -207,6 +208,7 @@ print(problem, problem.x, problem.dy, problem.weight, sep="\n")
 # %% tags=["remove-cell"]
 assert "dx" in total.diagnosis
 assert "y, dweight are right" in total.diagnosis
+assert problem.x.size <= 12
 
 # %% [markdown]
 # y and dweight are right, dx alone is wrong. By hand, on one set of three:
@@ -222,8 +224,9 @@ assert abs(ordinary).max() < 1e-15
 assert abs(telling.sum()) > 0.5
 
 # %% [markdown]
-# Inside the means belongs $g = \text{weight} \cdot \text{dy}$. Our line multiplies by the weight at the end:
-# right for batch norm, where a set has one weight, wrong for a group, which has several.
+# Inside the means belongs $g = \text{weight} \cdot \text{dy}$, the dxhat of tutorial 4. Our line multiplies
+# by the weight at the end: right for batch norm, where a set has one weight, wrong for a group, which has
+# several.
 #
 # And the test? With `dy = 1` and `weight = 1`, g is 1 everywhere: g minus its mean is 0, and
 # $\text{mean}(g \cdot \text{xhat}) = \text{mean}(\text{xhat}) = 0$. So dx is 0 *whatever x is*. A backward
@@ -284,8 +287,8 @@ check("sums_to_0", sums_to_0)
 #
 # ### Exercise 11.2: the law that tells strided groups
 #
-# A well-known slip reshapes to (N, C//G, G, H, W), so that every G-th channel is a group. The law it breaks:
-# *a changed set leaves the others as they are.* Write `others_stay(forward, x, num_groups)`: call
+# A well-known slip reshapes to (N, C//G, G, H, W), so that a group takes every G-th channel. The law it
+# breaks: *a changed set leaves the others as they are.* Write `others_stay(forward, x, num_groups)`: call
 # `forward(x, num_groups)` twice, the second time with the first group of the first example changed, and
 # return whether y is the same everywhere else.
 
@@ -319,8 +322,9 @@ check("others_stay", others_stay)
 # ## What weak tests miss
 #
 # A test is measured by planting mistakes. `gnref.testing.mutants` has one right kernel and over a hundred
-# edits of it. Against 24 of them, of all kinds, run tests with right results and a tolerance of `5e-4`: one
-# with all weaknesses of our usual test, then one weakness at a time; and the kit.
+# edits of it. Against 24 of them, of all kinds, run tests that compare y and all gradients with right
+# results, at a tolerance of `5e-4`: one with all weaknesses of our usual test, then tests with one weakness
+# each; and the kit.
 
 # %%
 from gnref.testing.mutants import KINDS, MUTANTS
@@ -384,9 +388,9 @@ themed(kill_matrix, f"Which of 24 planted mistakes each test finds: {counts}.")
 # *Planted mistakes down, tests across. A filled dot is a mistake that was found, a small ring one that got
 # away.*
 #
-# Our usual test finds 6 of 24, although here it compares y and every gradient; with `weight = 1` alone it is
-# 11. **8 escape every weak test**: in normal data var is near 1, so that a slip with eps drowns, and there
-# are no offsets, no NaN, no strides. The kit finds all 24.
+# Our usual test finds 6 of 24; with `weight = 1` as the only weakness it is 11. **8 escape every weak test**:
+# in normal data var is near 1, so that a slip with eps drowns, and there are no offsets, no NaN, no strides.
+# The kit finds all 24.
 #
 # ## How close is right?
 #
@@ -426,7 +430,7 @@ assert error_in_units(one_pass, 100) > 100
 
 # %% [markdown]
 # At offset 0 even the cancelling variance is within the bound: a tight tolerance alone would not have found
-# it.
+# it. Farther out the mended kernel leaves the bound, too, but only in step with the offset: that is its B.
 #
 # ### Exercise 11.3: a tolerance in units of u
 #
