@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import linecache
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -16,6 +17,8 @@ import numpy as np
 
 from gnref.teaching.exercises.cases import Case
 from gnref.teaching.exercises.exercise import Exercise
+
+LONGEST = 160  # characters of what a reader wrote, in a sentence
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Raised:
     message: str
     number: int = 0
     line: str = ""
+    unwritten: bool = False  # whether it says that nothing is written yet
 
     @property
     def text(self) -> str:
@@ -42,14 +46,15 @@ class Outcome:
     raised: Raised | None = None
     variables: dict[str, Any] = field(default_factory=dict)
     written: tuple[str, ...] = ()  # the arguments that it wrote to
+    idle: bool = True  # whether None says that nothing is written yet, and not that `return` is forgotten
 
     @property
     def missing(self) -> bool:
         """Whether nothing is written yet."""
         if self.raised is not None:
-            return self.raised.kind == "NotImplementedError" or "ellipsis" in self.raised.message.lower()
-        values = self.value if isinstance(self.value, tuple | list) and self.value else (self.value,)
-        return any(value is None or value is Ellipsis for value in values)
+            return self.raised.unwritten
+        values = self.value if isinstance(self.value, tuple | list) else (self.value,)
+        return any(value is Ellipsis for value in values) or (self.value is None and self.idle)
 
 
 def ask(exercise: Exercise, answer: Any, case: Case, variables: bool = False) -> Outcome:
@@ -62,19 +67,33 @@ def ask(exercise: Exercise, answer: Any, case: Case, variables: bool = False) ->
     try:
         with quiet(), watched(code if variables else None, kept):
             value = answer(*given)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # an exit, too: the notebook goes on
         return Outcome(raised=_raised(error, code), variables=kept)
-    names = exercise.takes or [f"argument {i + 1}" for i in range(len(given))]
-    written = [n for n, a, b in zip(names, given, case.arguments, strict=True) if not _same(a, b)]
-    return Outcome(value, None, kept, tuple(written))
+    triples = zip(exercise.parameters, given, case.arguments, strict=True)
+    written = [name for name, a, b in triples if not _same(a, b)]
+    return Outcome(value, None, kept, tuple(written), idle=_idle(code))
+
+
+def call(answer: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    """Call an answer for the kit, which takes any exception, but is ended by an exit."""
+    try:
+        return answer(*arguments)
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """No warnings, and nothing printed: the answer is called several times."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(io.StringIO()):
+    nowhere = io.StringIO()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        yield
+        with redirect_stdout(nowhere), redirect_stderr(nowhere):
+            yield
 
 
 @contextmanager
@@ -102,17 +121,44 @@ def code_of(answer: Any) -> CodeType | None:
     return found if isinstance(found, CodeType) else None
 
 
+def _idle(code: CodeType | None) -> bool:
+    """Whether a function does nothing, or has dots of the stub in it."""
+    if code is None:
+        return False
+    packed = [flag for flag in (inspect.CO_VARARGS, inspect.CO_VARKEYWORDS) if code.co_flags & flag]
+    arguments = code.co_argcount + code.co_kwonlyargcount + len(packed)
+    return Ellipsis in code.co_consts or (not code.co_names and code.co_nlocals == arguments)
+
+
 def _raised(error: BaseException, code: CodeType | None) -> Raised:
     """Where an exception comes from: the last line in the file, or the cell, of the reader's function."""
-    number, line = 0, ""
+    number, line, own = 0, "", False
     step: TracebackType | None = error.__traceback__
     while step is not None and code is not None:
         filename = step.tb_frame.f_code.co_filename
-        if filename == code.co_filename:
-            number, line = step.tb_lineno, linecache.getline(filename, step.tb_lineno).strip()
+        own = filename == code.co_filename
+        if own:
+            number, line = step.tb_lineno, linecache.getline(filename, step.tb_lineno)
         step = step.tb_next
-    first = str(error).strip().split("\n")[0]
-    return Raised(type(error).__name__, first, number, line)
+    message = _message(error)
+    dots = isinstance(error, TypeError | AttributeError) and "ellipsis" in message.lower()
+    unwritten = dots or (own and isinstance(error, NotImplementedError))
+    return Raised(type(error).__name__, message, number, short(line), unwritten)
+
+
+def _message(error: BaseException) -> str:
+    """The first line of what an exception says."""
+    try:
+        return short(str(error).strip().split("\n")[0])
+    except Exception:  # its own __str__ fails
+        return ""
+
+
+def short(text: str) -> str:
+    """What a reader wrote, as a part of a sentence: without control characters, and not too long."""
+    cut = text.strip()[: LONGEST + 1]
+    plain = "".join(c if c.isprintable() else " " for c in cut)
+    return plain if len(cut) <= LONGEST else f"{plain[: LONGEST - 1]}…"
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -122,8 +168,6 @@ def _same(a: Any, b: Any) -> bool:
 
 def parameters_fit(exercise: Exercise, answer: Callable[..., Any], count: int) -> str:
     """Say why a function cannot be called with so many arguments; "" if it can."""
-    import inspect
-
     try:
         signature = inspect.signature(answer)
     except (TypeError, ValueError):
@@ -131,6 +175,5 @@ def parameters_fit(exercise: Exercise, answer: Callable[..., Any], count: int) -
     try:
         signature.bind(*range(count))
     except TypeError:
-        expected = ", ".join(exercise.takes) or f"{count} arguments"
-        return f"your function takes {signature}; expected ({expected})"
+        return f"your function takes {short(str(signature))}; expected ({', '.join(exercise.parameters)})"
     return ""

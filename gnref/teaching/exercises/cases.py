@@ -60,9 +60,7 @@ def case_of(exercise: Exercise, problem: Problem) -> Case:
     where = shape if problem.num_groups is None else f"{shape}, G = {problem.num_groups}"
     if exercise.arguments is not None:
         arguments = exercise.arguments(problem)
-        named = zip(exercise.takes, arguments, strict=bool(exercise.takes))
-        plain = [f"{name} = {a!r}" for name, a in named if isinstance(a, int | str)]
-        where = ", ".join(plain) or where
+        where = _in_words(exercise.parameters, arguments)
     else:
         arguments = tuple(truth[name] for name in exercise.takes)
     if exercise.oracle is None:
@@ -73,6 +71,21 @@ def case_of(exercise: Exercise, problem: Problem) -> Case:
     several = len(exercise.answers) > 1
     right = tuple(found) if several else (found,)
     return Case(problem, arguments, exercise.answers or (exercise.name,), right, (None,) * len(right), where)
+
+
+def _in_words(names: Sequence[str], arguments: Sequence[Any]) -> str:
+    """What a function is given: the shape of the first array, and what is no array."""
+    named = list(zip(names, arguments, strict=True))
+    arrays = [f"{name} has the shape {a.shape}" for name, a in named if np.ndim(a) and hasattr(a, "shape")]
+    plain = [f"{name} = {_plain(a)}" for name, a in named if isinstance(a, int | float | str | tuple)]
+    return ", ".join(arrays[:1] + plain)
+
+
+def _plain(value: Any) -> str:
+    """A number, a word or a tuple of some; a number with a few digits."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_plain, value))})"
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)
 
 
 def draw(exercise: Exercise) -> list[Problem]:

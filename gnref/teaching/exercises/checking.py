@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
 from gnref.teaching.exercises.asking import Outcome, ask, parameters_fit
 from gnref.teaching.exercises.cases import Case, case_of, cases
-from gnref.teaching.exercises.compare import Unread, read, right_on, same, shapes, what, wrong
+from gnref.teaching.exercises.compare import Unread, Wrong, read, right_on, same, shapes, what, wrong
 from gnref.teaching.exercises.diagnosing import ORDER, first_wrong, numbers, read_back
 from gnref.teaching.exercises.exercise import Exercise, Mistake, build
-from gnref.teaching.exercises.passes import HINTS, OWN, failed, told
+from gnref.teaching.exercises.passes import HINTS, OWN, failed, said_of
 from gnref.teaching.exercises.pictures import easiest, picture_of
 from gnref.teaching.exercises.verdict import MISSING, RIGHT, UNREAD, WRONG, Verdict
 from gnref.testing.runner import Result
 
 UNTOUCHED = "Write your lines in the place of `...`, run that cell, and then this one."
+UNSTEADY = (
+    "Asked the same again, your function gives another result. Does it draw random numbers, or keep "
+    "something from one call to the next?"
+)
+SMALL = 1e-6  # of the largest number: what a step in float32 may leave
 SEVERAL = 2  # problems on which a mistake must differ from the right answer before it is named
 
 
@@ -25,8 +30,8 @@ def check_in(exercises: Mapping[str, Exercise], name: Any, answer: Any) -> Verdi
     """Check an answer to one of some exercises."""
     if not isinstance(name, str) or name not in exercises:
         near = get_close_matches(str(name), exercises, n=3, cutoff=0.5)
-        told = " or ".join(f"`{one}`" for one in near) or f"one of {', '.join(exercises)}"
-        return Verdict(str(name), UNREAD, f"There is no exercise {name!r}; expected {told}.")
+        expected = " or ".join(f"`{one}`" for one in near) or f"one of {', '.join(exercises)}"
+        return Verdict(str(name), UNREAD, f"There is no exercise {what(name)}; expected {expected}.")
     return check_answer(exercises[name], answer)
 
 
@@ -40,19 +45,38 @@ def check_answer(exercise: Exercise, answer: Any) -> Verdict:
         return said(MISSING, UNTOUCHED)
     if exercise.is_function and not callable(answer):
         call = f'`check("{exercise.name}", {exercise.name})`'
-        told = f"The answer is {what(answer)}; expected your function itself, not called: {call}."
-        return said(UNREAD, told)
+        return said(
+            UNREAD, f"The answer is {what(answer)}; expected your function itself, not called: {call}."
+        )
     asked = cases(exercise)
     if exercise.is_function and (why := parameters_fit(exercise, answer, len(asked[0].arguments))):
-        return said(UNREAD, f"{_capital(why)}.")
+        return said(UNREAD, _sentence(why))
     outcomes = [ask(exercise, answer, case) for case in asked]
     if any(outcome.missing for outcome in outcomes):
         return said(MISSING, UNTOUCHED)
-    if all(right_on(exercise, case, outcome) for case, outcome in zip(asked, outcomes, strict=True)):
-        return _right(exercise, answer, outcomes)
+    right = all(right_on(exercise, case, outcome) for case, outcome in zip(asked, outcomes, strict=True))
+    broken = failed(exercise, answer, own=True) if right else None
+    if right and broken is None:
+        return _right(exercise, outcomes)
     if mistake := known(exercise, outcomes):
         return said(WRONG, mistake.hint, hint=mistake.name)
-    return said(*_told(exercise, answer, asked, outcomes))
+    if not steady(exercise, answer, outcomes):
+        return said(WRONG, UNSTEADY)
+    return said(*(_beyond(exercise, answer, *broken) if broken else _told(exercise, answer, asked, outcomes)))
+
+
+def steady(exercise: Exercise, answer: Any, outcomes: list[Outcome]) -> bool:
+    """Whether an answer gives the same results when it is asked again; exceptions may have other words."""
+    for case, before in zip(cases(exercise), outcomes, strict=True):
+        found = read(exercise, case, before.value)
+        if not before.raised and (isinstance(found, Unread) or shapes(case, found)):
+            continue  # told by their type or shape, which is quicker than to ask again
+        again = ask(exercise, answer, case)
+        if bool(before.raised) != bool(again.raised):
+            return False
+        if not before.raised and not same(exercise, case, before, again):
+            return False
+    return True
 
 
 def known(exercise: Exercise, outcomes: list[Outcome]) -> Mistake | None:
@@ -81,10 +105,8 @@ def tells(exercise: Exercise, theirs: list[Outcome]) -> bool:
     return off >= min(SEVERAL, len(asked))
 
 
-def _right(exercise: Exercise, answer: Any, outcomes: list[Outcome]) -> Verdict:
-    """A right answer: right on other problems, too, where it is a whole pass."""
-    if broken := failed(exercise, answer, own=True):
-        return Verdict(exercise.name, WRONG, _beyond(exercise, answer, *broken), norm=exercise.norm)
+def _right(exercise: Exercise, outcomes: list[Outcome]) -> Verdict:
+    """A right answer, and a picture of what it returns."""
     asked = cases(exercise)
     i = easiest(asked)
     found = read(exercise, asked[i], outcomes[i].value)
@@ -96,13 +118,17 @@ def _right(exercise: Exercise, answer: Any, outcomes: list[Outcome]) -> Verdict:
     )
 
 
-def _beyond(exercise: Exercise, answer: Any, result: Result, diagnosis: str) -> str:
+def _beyond(exercise: Exercise, answer: Any, result: Result, diagnosis: str) -> tuple[str, str]:
     """What to say of an answer that is right on the problems of the exercise, and wrong on others."""
-    if result.property != OWN or result.counterexample is None:
-        return told(exercise, result, diagnosis)
+    assert result.counterexample is not None
     case = case_of(exercise, result.counterexample)
-    text = _told(exercise, answer, (case,), [ask(exercise, answer, case)])[1]
-    return f"It is right on some problems, and wrong on another one. {text}"
+    outcome = ask(exercise, answer, case)
+    if result.property != OWN and not outcome.raised:
+        return WRONG, said_of(exercise, result, diagnosis)
+    if right_on(exercise, case, outcome):
+        return WRONG, UNSTEADY
+    text = UNTOUCHED if outcome.missing else _told(exercise, answer, (case,), [outcome])[1]
+    return WRONG, f"It is right on some problems, and wrong on another one. {text}"
 
 
 def _told(
@@ -116,11 +142,12 @@ def _told(
             return WRONG, f"Where {case.where}, {outcome.raised.text}."
         found = read(exercise, case, outcome.value)
         if isinstance(found, Unread):
-            return UNREAD, f"{_capital(found.why)}."
+            return UNREAD, _sentence(found.why)
         if why := shapes(case, found):
-            return UNREAD, f"{_capital(why)}."
+            return UNREAD, _sentence(why)
         if outcome.written:
-            return WRONG, f"It writes to {', '.join(outcome.written)}, which belongs to the caller."
+            written = _listed([f"`{name}`" for name in outcome.written])
+            return WRONG, f"It writes to {written}: what it is given belongs to the caller. Work on a copy."
         return WRONG, _wrong_numbers(exercise, answer, case, found)
     raise AssertionError("an answer that is right everywhere is not wrong")
 
@@ -129,27 +156,42 @@ def _wrong_numbers(exercise: Exercise, answer: Any, case: Case, found: tuple[Any
     """What can be said of results that are wrong: what they show, and the first quantity that is off."""
     off = {name: worst for name, worst in wrong(exercise, case, found).items() if worst}
     shown = next((s.hint for s in exercise.symptoms if s.shows(found[0], case.right[0], case.problem)), "")
-    if (
-        not shown
-        and (broken := failed(exercise, answer))
-        and broken[0].property in HINTS | dict(exercise.hints)
-    ):
-        shown = told(exercise, *broken)
+    if not shown and (broken := failed(exercise, answer)) and broken[0].property in HINTS:
+        shown = said_of(exercise, *broken)
     results = dict(zip(case.names, found, strict=True))
-    first = first_wrong(exercise, answer, case) or (not shown and read_back(case, results)) or ""
-    name = min(off, key=lambda name: ORDER.index(name) if name in ORDER else 0)
-    worst = off[name]
-    last = _capital(worst) if isinstance(worst, str) else f"In your result, {numbers(worst)}."
-    if not exercise.is_function and not isinstance(worst, str):  # a number of theirs, and no more
-        last = f"{numbers(worst).partition(', right')[0]}, which is not right."
-    if f"`{name}`:" in first:  # the result itself
-        last = ""
+    detail = first_wrong(exercise, answer, case) or (not shown and read_back(case, results)) or ""
+    if not detail:
+        detail = _result(exercise, off[min(off, key=lambda name: ORDER.index(name) if name in ORDER else 0)])
     fine = [one for one in case.names if one not in off]
-    also = f"({', '.join(fine)} {'is' if len(fine) == 1 else 'are'} right.)" if fine else ""
-    at = f"(Here {case.where}.)" if case.arguments else ""
-    return " ".join(part for part in (shown, first, last, also, at) if part)
+    also = [f"{_listed(fine)} {'is' if len(fine) == 1 else 'are'} right"] if fine else []
+    notes = "; ".join([*also, *([f"here {case.where}"] if case.arguments else [])])
+    return " ".join(part for part in (shown, detail, f"({_capital(notes)}.)" if notes else "") if part)
+
+
+def _result(exercise: Exercise, worst: Wrong | str) -> str:
+    """What is wrong with one result."""
+    if isinstance(worst, str):
+        return worst
+    if not exercise.is_function:  # a number of theirs, and no more
+        return f"{numbers(worst).partition(', right')[0]}, which is not right."
+    if abs(worst.got - worst.right) < SMALL * worst.size:
+        return (
+            f"In your result, {numbers(worst)}. The difference is small: is there a step in float32, or a "
+            "small number added?"
+        )
+    return f"In your result, {numbers(worst)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names as a part of a sentence: a, b and c."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _sentence(why: str) -> str:
+    """A reason as a sentence, if it is not a question."""
+    return _capital(why) + ("" if why.endswith("?") else ".")
 
 
 def _capital(text: str) -> str:
     """A sentence begins with a capital, unless with a name."""
-    return text[:1].upper() + text[1:] if text.startswith(("the ", "there ", "your ")) else text
+    return text[:1].upper() + text[1:] if text.startswith(("here ", "your ", "what ")) else text

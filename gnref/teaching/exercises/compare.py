@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gnref.teaching.exercises.asking import Outcome
+from gnref.teaching.exercises.asking import Outcome, short
 from gnref.teaching.exercises.cases import Case
 from gnref.teaching.exercises.exercise import Exercise
 
+KINDS: dict[Any, str] = {bool: "True or False", str: "a text", set | frozenset: "a set"}
 ROUNDING = 1e-9  # relative: how much two ways to write the same mistake may differ
 
 
@@ -28,39 +29,52 @@ class Wrong:
     index: tuple[int, ...]
     got: float
     right: float
+    size: float = 0.0  # of the largest number in the right result
 
 
 def read(exercise: Exercise, case: Case, value: Any) -> tuple[Any, ...] | Unread:
     """Take an answer apart into its results, as arrays."""
+    if value is None:
+        return Unread("your function returns None: is its `return` missing?")
     if len(case.names) == 1:
         values: tuple[Any, ...] = (value,)
-    elif isinstance(value, tuple | list) and len(value) == len(case.names):
+    elif (isinstance(value, tuple | list) and len(value) == len(case.names)) or _stacked(case, value):
         values = tuple(value)
     else:
-        return Unread(f"{_it(exercise)} {what(value)}; expected ({', '.join(case.names)})")
+        it = "what your function returns" if exercise.is_function else exercise.name
+        return Unread(f"{it} is {what(value)}; expected ({', '.join(case.names)})")
     found = []
     for name, one, right in zip(case.names, values, case.right, strict=True):
-        reading = _read_one(exercise, name, one, right)
+        reading = _read_one(name, one, right)
         if isinstance(reading, Unread):
             return reading
         found.append(reading)
     return tuple(found)
 
 
-def _read_one(exercise: Exercise, name: str, value: Any, right: Any) -> Any:
+def _stacked(case: Case, value: Any) -> bool:
+    """Whether an array holds all results, one after the other, as `np.array((a, b))` does."""
+    shapes = {np.shape(right) for right in case.right}
+    return (
+        isinstance(value, np.ndarray) and len(shapes) == 1 and value.shape == (len(case.right), *shapes.pop())
+    )
+
+
+def _read_one(name: str, value: Any, right: Any) -> Any:
     """One result as an array; text, truth and sets as they are."""
-    if isinstance(right, str | bool | set | frozenset):
-        wanted = set if isinstance(right, set | frozenset) else type(right)
-        value = value.item() if isinstance(value, np.bool_) else value
-        if not isinstance(value, set | frozenset if wanted is set else wanted):
-            return Unread(f"{name} is {what(value)}; expected a {wanted.__name__}")
-        return value
+    for kind, expected in KINDS.items():
+        if isinstance(right, kind):
+            value = value.item() if isinstance(value, np.bool_) else value
+            return (
+                value if isinstance(value, kind) else Unread(f"{name} is {what(value)}; expected {expected}")
+            )
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError):
-        return Unread(f"{name} is {what(value)}; expected {_expected(right)}")
+    except Exception:  # whatever an object's own __array__ raises
+        array = np.empty(0, object)
     if array.dtype.kind not in "biuf":
-        return Unread(f"{name} is {what(value)}; expected {_expected(right)}")
+        real = "real " if array.dtype.kind == "c" else ""
+        return Unread(f"{name} is {what(value)}; expected {real}{_expected(right)}")
     if array.size == 0 and np.size(right) > 0:
         return Unread(f"{name} is empty, with the shape {array.shape}; expected {_expected(right)}")
     return array
@@ -70,11 +84,12 @@ def shapes(case: Case, found: tuple[Any, ...]) -> str:
     """Say which result has the wrong shape; "" if none has."""
     for name, got, right in zip(case.names, found, case.right, strict=True):
         if isinstance(got, np.ndarray) and got.shape != np.shape(right):
-            given = f" where x has the shape {case.problem.shape}" if case.arguments else ""
-            groups = f" and G = {case.problem.num_groups}" if given and case.problem.num_groups else ""
             if got.ndim == np.ndim(right) == 1 and not case.arguments:
                 return f"{name} has {len(got)} entries; expected {len(right)}"
-            return f"{name} has the shape {got.shape}; expected {np.shape(right)}{given}{groups}"
+            has = f"has the shape {got.shape}" if got.ndim else "is one number"
+            expected = f"the shape {np.shape(right)}" if np.ndim(right) else "one number"
+            where = f" where {case.where}" if case.arguments else ""
+            return f"{name} {has}; expected {expected}{where}"
     return ""
 
 
@@ -86,7 +101,7 @@ def wrong(exercise: Exercise, case: Case, found: tuple[Any, ...]) -> dict[str, W
             if worst := worst_element(name, got, right, limit, exercise.rtol):
                 off[name] = worst
         elif got != right:
-            off[name] = f"{name} is {got!r}, which is not right."
+            off[name] = f"{name} is {what(got)}, which is not right."
     return off
 
 
@@ -102,7 +117,8 @@ def worst_element(name: str, got: Any, right: Any, limit: Any, rtol: float) -> W
     if ratio.size == 0 or ratio.max() <= 1:
         return None
     where = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-    return Wrong(name, tuple(int(i) for i in where), float(got[where]), float(right[where]))
+    index = tuple(int(i) for i in where)
+    return Wrong(name, index, float(got[where]), float(right[where]), float(np.max(np.abs(right))))
 
 
 def right_on(exercise: Exercise, case: Case, outcome: Outcome) -> bool:
@@ -143,20 +159,18 @@ def _close(a: Any, b: Any, limit: Any) -> bool:
     )
 
 
-def _it(exercise: Exercise) -> str:
-    """How a sentence about an answer begins."""
-    return "the function returns" if exercise.is_function else f"{exercise.name} is"
-
-
 def what(value: Any) -> str:
     """What something is, in a few words."""
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype} with the shape {value.shape}"
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
-    if isinstance(value, int | float | str | bool):
-        return f"{value!r}"
-    return f"of type {type(value).__name__}"
+    if value is None or isinstance(value, int | float | str):
+        try:
+            return short(repr(value))
+        except Exception:  # its own __repr__ fails, or it has too many digits
+            pass
+    return f"of type {short(type(value).__name__)}"
 
 
 def _expected(right: Any) -> str:

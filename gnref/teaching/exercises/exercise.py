@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -86,14 +88,6 @@ class Exercise:
         The numbers of dimensions of x in problems that are drawn.
     options : mapping
         Over those of `gnref.teaching.exercises.cases.drawn`: offsets, eps, kinds.
-    forward : callable, optional
-        ``forward(answer)`` makes of the reader's function one that `gnref.testing.check` takes; whole passes
-        need none.
-    properties : tuple of str, optional
-        Which of the kit's properties a right answer is asked; by default those of `passes`, if it is a
-        whole pass.
-    hints : mapping of str to str
-        What to say where one of these properties fails.
     symptoms : tuple of Symptom
         What to say of a wrong answer that is none of the mistakes.
     context : str
@@ -116,9 +110,6 @@ class Exercise:
     problems: Callable[[], Sequence[Problem]] | None = None
     ranks: tuple[int, ...] = (4,)
     options: Mapping[str, Any] = field(default_factory=dict)
-    forward: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
-    properties: tuple[str, ...] | None = None
-    hints: Mapping[str, str] = field(default_factory=dict)
     symptoms: tuple[Symptom, ...] = ()
     context: str = ""
     rtol: float = 1e-9
@@ -127,6 +118,11 @@ class Exercise:
     def is_function(self) -> bool:
         """Whether the answer is a function; a variable otherwise."""
         return bool(self.takes) or self.arguments is not None
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """What the arguments of the function are called."""
+        return self.takes or tuple(inspect.signature(build(self, self.solution)).parameters)
 
     def edited(self, *mistakes: Mistake) -> str:
         """Return the solution's text with one or several mistakes in it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gnref.teaching.exercises.asking import ask, quiet
+from gnref.teaching.exercises.asking import ask, call, quiet, short
 from gnref.teaching.exercises.cases import case_of
 from gnref.teaching.exercises.compare import right_on
 from gnref.teaching.exercises.exercise import Exercise
@@ -50,8 +50,6 @@ EASY: dict[str, Any] = {
 
 def asked(exercise: Exercise) -> tuple[str, ...]:
     """The properties that an exercise is asked; none, unless it is a whole pass."""
-    if exercise.properties is not None:
-        return exercise.properties
     if (
         exercise.oracle is not None
         or exercise.arguments is not None
@@ -72,8 +70,6 @@ def asked(exercise: Exercise) -> tuple[str, ...]:
 
 def target_of(exercise: Exercise, answer: Callable[..., Any]) -> Functions:
     """The reader's function as the kit takes it."""
-    if exercise.forward is not None:
-        return Functions(exercise.forward(answer), norm=exercise.norm, name=exercise.name)
 
     def problem_of(x: Array, *positional: Any, eps: float) -> Problem:
         example = Problem(exercise.norm, x, x, num_groups=1, normalized_shape=x.shape[-1:])
@@ -85,12 +81,12 @@ def target_of(exercise: Exercise, answer: Callable[..., Any]) -> Functions:
         problem = problem_of(*given, eps=eps)
         if exercise.answers[0] != "y":  # the backward pass is what is asked
             return load("fsum").y(problem)
-        found = answer(*_arguments(exercise, problem))
+        found = call(answer, _arguments(exercise, problem))
         return found[0] if len(exercise.answers) > 1 else found
 
     def backward(dy: Array, *given: Any, eps: float) -> Any:
         problem = problem_of(*given, eps=eps).but(dy=dy)
-        return answer(*_arguments(exercise, problem))
+        return call(answer, _arguments(exercise, problem))
 
     whole = exercise.answers == ("dx", "dweight", "dbias")
     return Functions(forward, backward if whole else None, norm=exercise.norm, name=exercise.name)
@@ -116,12 +112,12 @@ def own_law(exercise: Exercise, answer: Any) -> Property:
 def failed(exercise: Exercise, answer: Any, own: bool = False) -> tuple[Result, str] | None:
     """The first property that an answer breaks, and what is wrong there; None if it has them all.
 
-    With ``own``, an exercise that is no whole pass is asked its own law.
+    With ``own``, it is asked last whether it is right: the kit counts what raises to no property of values.
     """
     laws = [PROPERTIES[name] for name in asked(exercise)]
     free = exercise.oracle or exercise.arguments or exercise.problems
-    if own and not laws and exercise.takes and not free:
-        laws = [own_law(exercise, answer)]
+    if own and exercise.takes and (laws or not free):
+        laws.append(own_law(exercise, answer))
     for law in laws:
         target = Functions(answer, norm=exercise.norm) if law.name == OWN else target_of(exercise, answer)
         options = EASY | {"eps": tuple(exercise.options.get("eps", (1e-3, 0.1, 0.5)))}
@@ -142,14 +138,13 @@ def failed(exercise: Exercise, answer: Any, own: bool = False) -> tuple[Result, 
     return None
 
 
-def told(exercise: Exercise, result: Result, diagnosis: str) -> str:
+def said_of(exercise: Exercise, result: Result, diagnosis: str) -> str:
     """What to say of a property that does not hold."""
     problem = result.counterexample
     assert problem is not None
-    hint = exercise.hints.get(result.property, HINTS.get(result.property, ""))
-    shape = f"x has the shape {problem.shape}" + (f", G = {problem.num_groups}" if problem.num_groups else "")
-    if hint:
-        return f"{hint} (Seen where {shape}.)"
+    where = case_of(exercise, problem).where
+    if result.property in HINTS:
+        return f"{HINTS[result.property]} (Seen where {where}.)"
     law = PROPERTIES[result.property].law.rstrip(".")
-    why = diagnosis or result.reason
-    return f"It breaks a property of the norm: {law[0].lower()}{law[1:]}. Where {shape}: {why}."
+    why = diagnosis or short(result.reason)
+    return f"It breaks a property of the norm: {law[0].lower()}{law[1:]}. Where {where}: {why}."

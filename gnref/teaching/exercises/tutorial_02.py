@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gnref.teaching.exercises.cases import draw
 from gnref.teaching.exercises.exercise import Exercise, Mistake
 from gnref.testing.problems import Problem
 
@@ -33,15 +34,11 @@ def _square(norm: str) -> Problem:
 
 def _also_square() -> Sequence[Problem]:
     """Problems of batch norm."""
-    from gnref.teaching.exercises.cases import draw
-
     return [*draw(BATCH_NORM), _square("batch")]
 
 
 def _one_group() -> Sequence[Problem]:
     """The paper's layer norm is group norm with one group."""
-    from gnref.teaching.exercises.cases import draw
-
     return [*(problem.but(num_groups=1) for problem in draw(LAYER_NORM)), _square("group")]
 
 
@@ -182,6 +179,18 @@ def batch_norm(x, weight, bias, eps):
             "weight and bias have changed places: which one stretches, which one shifts?",
         ),
         Mistake(
+            "weight forgotten",
+            "xhat * weight.reshape(1, -1, 1, 1)",
+            "xhat",
+            "Your y does not depend on the weight.",
+        ),
+        Mistake(
+            "bias forgotten",
+            " + bias.reshape(1, -1, 1, 1)",
+            "",
+            "Your y does not depend on the bias: where xhat is 0, it is 0.",
+        ),
+        Mistake(
             "bias before weight",
             "xhat * weight.reshape(1, -1, 1, 1) + bias.reshape(1, -1, 1, 1)",
             "(xhat + bias.reshape(1, -1, 1, 1)) * weight.reshape(1, -1, 1, 1)",
@@ -224,8 +233,8 @@ def layer_norm(x, weight, bias, eps):
             "missing keepdims",
             "mean = x.mean(axes, keepdims=True)",
             "mean = x.mean(axes)",
-            "Your mean has the shape (N,), and NumPy lines it up with W. It has to keep the axes that it "
-            "pools.",
+            "A mean or a variance of yours has the shape (N,), and NumPy lines it up with W. It has to keep "
+            "the axes that it pools.",
         ),
         Mistake("n-1 variance", "x.var(axes, ", "x.var(axes, ddof=1, ", UNBIASED),
         Mistake(

@@ -94,12 +94,27 @@ def group_norm(x, num_groups, weight, bias, eps):
             "your mean.",
         ),
         Mistake(
-            "strided groups",
+            "channels moved",
             "    rows = x.reshape(N, num_groups, C // num_groups, H, W)\n",
             "    x = x.reshape(N, C // num_groups, num_groups, H, W).swapaxes(1, 2)\n"
             "    rows = x.reshape(N, num_groups, C // num_groups, H, W)\n",
             "You moved the channels into another order before normalizing, as strided groups do, and y comes "
             "out in that order. The channels of a group lie side by side already: nothing has to move.",
+        ),
+        Mistake(
+            "strided groups",
+            """\
+    rows = x.reshape(N, num_groups, C // num_groups, H, W)
+    mean = rows.mean(axis=(2, 3, 4), keepdims=True)
+    var = rows.var(axis=(2, 3, 4), keepdims=True)
+""",
+            """\
+    rows = x.reshape(N, C // num_groups, num_groups, H, W)
+    mean = rows.mean(axis=(1, 3, 4), keepdims=True)
+    var = rows.var(axis=(1, 3, 4), keepdims=True)
+""",
+            "Your groups are strided: channels 0, G, 2G, ... share their statistics. The K channels of a "
+            "group are neighbours.",
         ),
         Mistake(
             "LayerNorm",
@@ -118,8 +133,8 @@ def group_norm(x, num_groups, weight, bias, eps):
             "missing keepdims",
             "mean = rows.mean(axis=(2, 3, 4), keepdims=True)",
             "mean = rows.mean(axis=(2, 3, 4))",
-            "Your mean has the shape (N, G). NumPy lines shapes up from the right, so N and G meet H "
-            "and W: the pooled axes have to stay, with size 1.",
+            "A mean or a variance of yours has the shape (N, G). NumPy lines shapes up from the right, so N "
+            "and G meet H and W: the pooled axes have to stay, with size 1.",
         ),
         Mistake(
             "variance over m - 1",
@@ -148,11 +163,17 @@ def group_norm(x, num_groups, weight, bias, eps):
             "Your y does not depend on the weight.",
         ),
         Mistake(
+            "no bias",
+            " + bias[:, None, None]",
+            "",
+            "Your y does not depend on the bias: where xhat is 0, it is 0.",
+        ),
+        Mistake(
             "weight along the pixels",
             "weight[:, None, None]",
             "weight",
-            "You multiply by weight as it is. NumPy lines shapes up from the right, so C meets W; it "
-            "needs two axes of size 1 after C.",
+            "An array of the shape (C,), as weight and bias are, meets one of x's shape. NumPy lines shapes "
+            "up from the right, so C meets W: it needs two axes of size 1 after C.",
         ),
         Mistake(
             "weight before normalizing",

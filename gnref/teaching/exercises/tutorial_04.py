@@ -102,8 +102,8 @@ def dx_of_set(dxhat, xhat, rstd):
             "variance term forgotten",
             " - xhat * (dxhat * xhat).mean()",
             "",
-            "The path through the variance is missing. Your dx sums to 0, as it should, but still has its "
-            "share along xhat: look at `(dx * xhat).sum()`.",
+            "The path through the variance is missing, or adds nothing. Your dx sums to 0, as it should, but "
+            "still has its share along xhat: look at `(dx * xhat).sum()`.",
         ),
         Mistake(
             "sums for means",
@@ -183,8 +183,8 @@ def group_backward(dy, x, mean, rstd, weight, num_groups):
             "variance term forgotten",
             " - xhat * via_var",
             "",
-            "dweight and dbias are right; in dx the path through the variance is missing. Scaling a group "
-            "about its mean leaves xhat as it is, and your dx does not know.",
+            "dweight and dbias are right; in dx the path through the variance is missing, or adds nothing. "
+            "Scaling a group about its mean leaves xhat as it is, and your dx does not know.",
         ),
         Mistake(
             "weight forgotten in dxhat",

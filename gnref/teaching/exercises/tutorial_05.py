@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gnref.teaching.exercises.cases import draw
 from gnref.teaching.exercises.exercise import Exercise, Mistake
+from gnref.teaching.exercises.truth import Truth
 from gnref.testing.problems import Problem
 
 REVERSED = (
@@ -94,9 +96,6 @@ def update(running_mean, running_var, x, momentum):
 
 def _both_modes() -> Sequence[Problem]:
     """Every problem twice: in training, and in evaluation, which is the frozen norm."""
-    from gnref.teaching.exercises.cases import draw
-    from gnref.teaching.exercises.truth import Truth
-
     found = draw(STEP)[:4]
     given = [{name: Truth(p)[name] for name in ("running_mean", "running_var")} for p in found]
     return [*found, *(p.but(norm="batch_frozen", **own) for p, own in zip(found, given, strict=True))]
@@ -104,16 +103,12 @@ def _both_modes() -> Sequence[Problem]:
 
 def _given(problem: Problem) -> tuple[Any, ...]:
     """What `step` is called with."""
-    from gnref.teaching.exercises.truth import Truth
-
     names = ("x", "running_mean", "running_var", "momentum", "eps")
     return (*(Truth(problem)[name] for name in names), problem.norm == "batch")
 
 
 def _after(problem: Problem) -> tuple[Any, ...]:
     """What `step` returns: in evaluation the running statistics are as they were."""
-    from gnref.teaching.exercises.truth import Truth
-
     new = "new_" if problem.norm == "batch" else ""
     return tuple(Truth(problem)[name] for name in ("xhat", f"{new}running_mean", f"{new}running_var"))
 

@@ -9,6 +9,7 @@ from gnref.teaching.exercises import EXERCISES, check
 from gnref.teaching.exercises.exercise import build
 
 NAME = "group_mean"
+WRITES = "It writes to `x`: what it is given belongs to the caller. Work on a copy."
 
 
 def runs(x, num_groups):
@@ -67,8 +68,8 @@ def test_what_is_not_written_yet(answer):
         (lambda x, num_groups: [[1, 2], [3]], "mean is a list of 2; expected numbers"),
         (lambda x, num_groups: runs(x, num_groups).mean(-1) + 1j, "an array of complex128"),
         (lambda x, num_groups: np.zeros((0, 3)), "mean is empty, with the shape (0, 3)"),
-        (lambda x, num_groups: x.mean(), "mean has the shape (); expected"),
-        (lambda x, num_groups: runs(x, num_groups).mean(-1).T, "and G = "),
+        (lambda x, num_groups: x.mean(), "mean is one number; expected the shape ("),
+        (lambda x, num_groups: runs(x, num_groups).mean(-1).T, ", G = "),
     ],
     ids=["number", "array", "signature", "text", "dict", "ragged", "complex", "empty", "0-d", "shape"],
 )
@@ -99,7 +100,7 @@ def test_an_exit_is_an_exception_like_any_other():
 
 def test_writing_to_an_argument_is_told():
     verdict = check(NAME, writing)
-    assert (verdict.status, verdict.text) == ("wrong", "It writes to x, which belongs to the caller.")
+    assert (verdict.status, verdict.text) == ("wrong", WRITES)
 
 
 def test_prints_and_warnings_stay_out_of_the_notebook(capsys):
