@@ -1,5 +1,7 @@
 """What every test and doctest has, and what is not collected where an optional package is missing."""
 
+import os
+import re
 from importlib.util import find_spec
 
 import pytest
@@ -49,3 +51,21 @@ def _gnref_in_doctests(doctest_namespace):
     import gnref
 
     doctest_namespace["gnref"] = gnref
+
+
+# Where a test of notebooks, pages or the explorer skips, it says that it "needs" this.
+WANTED = re.compile(
+    r"needs (anywidget|chromium|ipykernel|jupyterlab|nbclient|node|playwright|the built site)"
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With GNREF_ALL_THERE=1, as in CI, such a skip is a failure: nothing goes unlooked at in silence."""
+    report = yield
+    if report.skipped and os.environ.get("GNREF_ALL_THERE") == "1":
+        told = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if WANTED.search(told):
+            report.outcome = "failed"
+            report.longrepr = f"{told}, and GNREF_ALL_THERE=1 says that it is there"
+    return report

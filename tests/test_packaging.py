@@ -59,6 +59,8 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert "gnref/py.typed" in names
     sources = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("gnref/**/*.py")}
     assert sources <= set(names)
+    modules = {f"gnref/teaching/explorer/{name}" for name in ("explorer.min.js", "host.js")}
+    assert modules <= set(names)
     assert {f"gnref/teaching/tutorials/{path.name}" for path in ROOT.glob("tutorials/*.ipynb")} <= set(names)
 
 

@@ -13,8 +13,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import site_figures
+from build_notebooks import write_homework
 
 from gnref.teaching.explorer import save_explorer_page
 
@@ -77,8 +79,10 @@ def collect(mathjax: Path) -> None:
         copy = shutil.copytree if (mathjax / path).is_dir() else shutil.copy
         (DOCS / "_static/mathjax" / path).parent.mkdir(parents=True, exist_ok=True)
         copy(mathjax / path, DOCS / "_static/mathjax" / path)
+    shutil.copy(mathjax.parent / "LICENSE", DOCS / "_static/mathjax")
     collect_tutorials(DOCS / "tutorials", DOCS / "_extra" / "notebooks")
     collect_explorer(DOCS / "_static", DOCS / "_extra")
+    collect_homework(DOCS / "_extra" / "download")
     site_figures.draw_all(DOCS)
     mend_links(DOCS)
 
@@ -90,6 +94,14 @@ def collect_tutorials(pages: Path, notebooks: Path) -> None:
         shutil.copy(path, pages)
         if path.with_suffix(".ipynb").exists():
             shutil.copy(path.with_suffix(".ipynb"), notebooks)
+
+
+def collect_homework(downloads: Path) -> None:
+    """The notebooks without their solutions, for teachers."""
+    with TemporaryDirectory() as folder:
+        write_homework(ROOT / "tutorials", Path(folder))
+        shutil.copy(ROOT / "tutorials" / "LICENSE.md", folder)
+        shutil.make_archive(str(downloads / "gnref-homework"), "zip", folder)
 
 
 def mend_links(docs: Path) -> None:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -15,20 +14,24 @@ from sphinx.util.docutils import SphinxDirective
 
 from gnref.conventions import as_markdown
 from gnref.teaching.explorer import explorer_html
+from gnref.teaching.explorer.state import State
 
 FIRST_CELL = re.compile(r"# %% \[markdown\]\n(?P<text>(?:#.*\n)+)")
 
 
 class Explorer(SphinxDirective):
-    """The explorer, live, at a state that is written as in its address: ``norm=gn&n=2&c=6&g=3``."""
+    """The explorer, live, at a state that is written as in its address: ``norm=gn&n=2&cell=0,2,1,0``."""
 
     required_arguments = 1
     option_spec: ClassVar[dict[str, Any]] = {"address": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         """The division that host.js brings to life."""
-        state = {key: int(v) if v.isdigit() else v for key, v in parse_qsl(self.arguments[0])}
-        html = explorer_html(address="address" in self.options, **state)
+        try:
+            state = State.from_address(self.arguments[0])
+        except ValueError as error:
+            raise self.error(str(error)) from None
+        html = explorer_html(address="address" in self.options, **state.fields())
         return [nodes.raw("", html, format="html")]
 
 

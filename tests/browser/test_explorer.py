@@ -198,6 +198,27 @@ def test_mark_by_keys(page, address):
     assert say(page, "#verdict") == "✕ Too many: 1 cell, (0, 1, 1, 1)."
 
 
+def test_keys_with_a_modifier_are_the_browser_s(page):
+    passed = """(canvas, held) => canvas.dispatchEvent(new KeyboardEvent("keydown",
+        { key: "ArrowRight", bubbles: true, cancelable: true, [held]: true }))"""
+    before, canvas = state(page), page.locator("canvas")
+    assert all(canvas.evaluate(passed, held) for held in ("ctrlKey", "altKey", "metaKey"))
+    assert state(page) == before
+    assert not canvas.evaluate(passed, "repeat")
+    assert state(page) != before
+
+
+def test_the_pointer_leaves_the_keyboard_s_cell_alone(page):
+    page.get_by_text("Mark the set").click()
+    assert say(page, "#live") == say(page, "#rule")
+    assert say(page, "#live").startswith("Mark every cell that shares the mean")
+    press(page, "ArrowRight", "ArrowRight")
+    page.locator("canvas").hover()
+    page.mouse.move(0, 0)
+    press(page, "Space")
+    assert say(page, "#live") == "(0, 4, 1, 0) marked"
+
+
 def test_mark_by_a_drag(page, address):
     page.goto(f"{address}?norm=in&view=slices&n=2&c=3&h=2&w=2")
     where = places(page)
@@ -358,12 +379,12 @@ def test_a_static_page_without_scripts_keeps_its_pictures(browser):
 
 
 MODEL = """async () => {
-    const { default: door } = await import("./explorer.min.js");
+    const { default: widget } = await import("./explorer.min.js");
     const [values, heard, saves] = [{ norm: "ln", n: 3, c: 4, h: 1, w: 2, g: 2, cell: [0, 1, 0, 0] }, {}, []];
     const model = { get: (key) => values[key], set: (key, value) => (values[key] = value),
         save_changes: () => saves.push({ ...values }), on: (key, f) => (heard[key] = f) };
     const el = document.body.appendChild(document.createElement("div"));
-    const stop = door.render({ model, el });
+    const stop = widget.render({ model, el });
     const title = () => el.shadowRoot.querySelector("#title").textContent;
     const seen = [title()];
     el.shadowRoot.querySelector("input[value=bn]").click();
@@ -376,7 +397,7 @@ MODEL = """async () => {
 }"""
 
 
-def test_the_door_of_anywidget(browser):
+def test_the_way_in_for_anywidget(browser):
     with watched(browser) as page:
         serve(page)
         assert page.evaluate(MODEL) == ["LayerNorm", "BatchNorm", "bn", 1, "InstanceNorm", 2, 0]

@@ -9,6 +9,9 @@ SITE = HERE.parents[1] / "build" / "site"
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html")) or ["index.html"]
 READING = (HERE / "reading.js").read_text(encoding="utf-8")
 NARROW, WIDE = 390, 1400
+# The explorer draws itself anew for another width in the frame after the one that tells it.
+FRAMES = "requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50)))"
+DRAWN = f"() => new Promise((done) => {FRAMES})"
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -18,6 +21,7 @@ def test_page(visit, path, theme):
     watched.page.wait_for_load_state("networkidle")
     found = watched.page.evaluate(READING)
     watched.page.set_viewport_size({"width": NARROW, "height": 900})
+    watched.page.evaluate(DRAWN)
     assert watched.wrong == []
     assert found + watched.page.evaluate(READING) == []
 
@@ -31,6 +35,18 @@ def test_what_would_be_stumbled_over_is_found(visit, theme, pale):
     found = page.evaluate(READING)
     assert any("px out of the page" in sentence for sentence in found)
     assert any("has a contrast of" in sentence for sentence in found)
+
+
+def test_what_is_folded_and_in_a_shadow_is_read(visit):
+    page = visit("explorer.html").page
+    page.locator(".gnref-explorer canvas").wait_for()
+    page.evaluate("""() => {
+      const pale = '<details><summary>Solution</summary><p style="color: #bbb">pale</p></details>';
+      document.querySelector("article").insertAdjacentHTML("beforeend", pale);
+      const inside = document.querySelector(".gnref-explorer").shadowRoot;
+      inside.lastElementChild.insertAdjacentHTML("beforeend", pale);
+    }""")
+    assert sum("“pale”" in sentence for sentence in page.evaluate(READING)) == 2
 
 
 def test_foreign_requests_and_errors_are_found(visit):

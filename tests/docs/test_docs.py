@@ -16,6 +16,7 @@ EXAMPLES = [
     for path in sorted(DOCS.rglob("*.md"))
     for block in BLOCK.findall(path.read_text(encoding="utf-8"))
 ]
+PROGRAM = re.compile(r"```python\n((?!>>> ).*?)```", re.DOTALL)
 SIZES = {"N": 4, "C": 30, "H": 7, "W": 11, "G": 5, "K": 6, "T": 13, "D": 17, "g": 2, "1": 1}
 
 
@@ -26,6 +27,14 @@ def test_what_is_shown_is_what_comes_out(page, block):
     told = []
     runner.run(test, out=told.append)
     assert not told, "".join(told)
+
+
+@pytest.mark.parametrize("page", ["index.md", "conformance/index.md"])
+def test_a_program_is_the_readmes(page):
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")  # tests/test_readme.py runs it
+    programs = PROGRAM.findall((DOCS / page).read_text(encoding="utf-8"))
+    assert len(programs) == 1
+    assert programs[0] in readme
 
 
 def test_every_question_with_a_number_has_its_lines():

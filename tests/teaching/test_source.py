@@ -67,6 +67,19 @@ def test_what_has_a_colour_in_an_editor_has_its_class():
     assert '<span class="c1">#      (O, 1, A, 1, 1)</span>' in html
 
 
+def test_a_function_of_no_file_has_its_name_as_text():
+    pytest.importorskip("hypothesis")
+    from gnref.teaching.exercises import EXERCISES
+    from gnref.teaching.exercises.exercise import build
+
+    exercise = EXERCISES["group_mean"]
+    source = show_source(build(exercise, exercise.solution, "solution"))
+    assert source.caption == "<group_mean: solution>, lines 1 to 4"
+    html = source._repr_mimebundle_()["text/html"]
+    assert source.caption not in html
+    assert source.caption in Text(html).seen
+
+
 def test_a_compiled_function_shows_its_python():
     pytest.importorskip("numba")
     from gnref.kernels.cpu import sums

@@ -1,13 +1,14 @@
 """A figure is drawn for light and for dark pages, and says in words what it shows."""
 
 import base64
+import re
 
 import pytest
 
 pytest.importorskip("matplotlib")
 
-from gnref.teaching.palette import THEMES
-from gnref.teaching.themed import DARK, themed
+from gnref.teaching.palette import DARK_PAGES, SYSTEM_PAGE, THEMES
+from gnref.teaching.themed import themed
 
 
 def dot(theme):
@@ -29,9 +30,9 @@ def test_both_are_there_and_differ():
 
 def test_every_kind_of_dark_page_swaps_them():
     html = themed(dot, "a dot")._repr_mimebundle_()["text/html"]
-    for where in (*DARK, '[data-theme="auto"]'):
-        assert f"{where} .gnref-figure .light{{display:none}}" in html
-        assert f"{where} .gnref-figure .dark{{display:inline}}" in html
+    for where in (*DARK_PAGES, SYSTEM_PAGE):
+        for image, shown in {"light": "none", "dark": "inline"}.items():
+            assert re.search(rf"{re.escape(where)} \.gnref-figure \.{image}[^{{]*{{display:{shown}}}", html)
 
 
 def test_where_no_html_is_shown():

@@ -1,8 +1,8 @@
 /* The axis explorer: the block of Wu & He 2018, Fig. 2, for any small N, C, H, W and G.
  *
  * tools/build_explorer.py makes one module of this file and those in js/, because notebooks load it from a
- * blob, where relative imports fail. It has two doors: mount(el, options) for a page, and anywidget's default
- * export at the end. All arithmetic is in js/, pure, and tested against NumPy. */
+ * blob, where relative imports fail. It has two ways in: mount(el, options) for a page, and for anywidget the
+ * default export at the end. All arithmetic is in js/, pure, and tested against NumPy. */
 
 import { draw, picture } from "./js/drawing.js";
 import { checkCount, checkMarks, randomQuestion } from "./js/exercises.js";
@@ -20,7 +20,8 @@ const STEPS = { ArrowRight: [1, 0, 0], ArrowLeft: [-1, 0, 0], ArrowUp: [0, 1, 0]
 const MILLISECONDS = 450; // for the slices to move apart
 
 class Explorer {
-  #scene = { ...HOME, t: 0, hover: -1, marks: new Set(), verdict: null }; // t: 0 a block, 1 slices
+  // t: 0 a block, 1 slices; hover: the pointer's cell; cursor: the keys' while the set is being marked
+  #scene = { ...HOME, t: 0, hover: -1, cursor: -1, marks: new Set(), verdict: null };
   #stop = new AbortController();
   #sides = []; // what is on the canvas, from back to front
   #frame = 0;
@@ -131,14 +132,14 @@ class Explorer {
     const { s, marks } = this.#scene;
     const next = neighbour(s, this.#cursor(), step);
     if (s.task !== "mark") return this.#act(next);
-    this.#scene.hover = next;
+    this.#scene.cursor = next;
     this.#say("#live", `${tuple(s, next)}${marks.has(next) ? " marked" : ""}`);
     this.#paint();
   }
 
   #cursor() {
-    const { s, hover } = this.#scene;
-    return s.task === "mark" && hover >= 0 ? hover : indexOf(s, s.cell);
+    const { s, cursor } = this.#scene;
+    return cursor >= 0 ? cursor : indexOf(s, s.cell);
   }
 
   #mark(i, value = !this.#scene.marks.has(i)) {
@@ -151,7 +152,7 @@ class Explorer {
   }
 
   #forgetAnswers() {
-    Object.assign(this.#scene, { marks: new Set(), verdict: null });
+    Object.assign(this.#scene, { cursor: -1, marks: new Set(), verdict: null });
     this.#$("#answer input").value = "";
   }
 
@@ -179,6 +180,7 @@ class Explorer {
   }
 
   #key(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey) return; // the browser's own
     const { key, shiftKey } = event;
     const step = STEPS[key];
     const space = key === " " || key === "Enter";
@@ -232,11 +234,12 @@ export const mount = (el, options = {}) => new Explorer(el, options);
 export { PALETTE } from "./js/colours.js";
 export { checkCount, checkMarks, randomQuestion } from "./js/exercises.js";
 export { jacobianRow, statistics, valueAt, xhatAt } from "./js/numbers.js";
+export { hint, question, spoken } from "./js/panel.js";
 export * from "./js/sets.js";
 export { CHOICES, clean, DEFAULTS, formatState, parseState } from "./js/state.js";
 export { alike, numpyLine, rule, setInWords } from "./js/words.js";
 
-/** The door of anywidget: the state's keys are the model's, and so is theme. */
+/** The way in for anywidget: the state's keys are the model's, and so is theme. */
 export default {
   render({ model, el }) {
     const keys = Object.keys(DEFAULTS);

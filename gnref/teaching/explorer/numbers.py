@@ -115,7 +115,26 @@ xhat is 1.0000.
     return (
         f"{text}: {sets.tally}. The picked cell {state.cell} has x = {of.x[state.cell]:.2f}; its set is "
         f"{where}, with mean {of.mean:.4f} and variance {of.var:.4f}; its xhat is {of.xhat[state.cell]:.4f}."
+        f"{_in_colour(state, of)}"
     )
+
+
+def _in_colour(state: State, of: Numbers) -> str:
+    """What the picture shows beside the set, in one sentence; nothing if it shows the set alone."""
+    if state.show == "weight":
+        numbers = shared(state)
+        many = _cells(int((numbers == numbers[state.cell]).sum()))
+        last = 4 if state.norm == "ln-pytorch" else 2  # its weight has C, H and W; any other's has C
+        index = ", ".join(map(str, state.cell[1:last]))
+        return f" In full colour: the {many} with weight[{index}] of shape {state.shape[1:last]}."
+    if state.show == "dx" and of.m > 1:
+        return f" In colour: what its dy adds to dx in each of the {of.m} cells of its set, which sums to 0."
+    return " Its dy reaches no dx." if state.show == "dx" else ""
+
+
+def _cells(many: int) -> str:
+    """A number of cells."""
+    return f"{many} cell{'s' * (many > 1)}"
 
 
 def _span(indices: NDArray[np.intp]) -> str:

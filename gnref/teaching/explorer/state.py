@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from operator import index
 from typing import Any
+from urllib.parse import parse_qsl
 
 from gnref.errors import ShapeError
 from gnref.teaching.palette import NAMES
@@ -69,6 +71,36 @@ class State:
         changed = {key: getattr(self, key) for key in ("view", "show", "task")}
         values |= {key: value for key, value in changed.items() if value != CHOICES[key][0]}
         return "?" + "&".join(f"{key}={value}" for key, value in values.items())
+
+    @classmethod
+    def from_address(cls, address: str) -> State:
+        """Return the state of an address; what it leaves out is as in `state_of`.
+
+        Parameters
+        ----------
+        address : str
+            As `State.address`, with its question mark or without.
+
+        Raises
+        ------
+        ValueError
+            A field that no state has, or a value that `state_of` does not take.
+
+        Examples
+        --------
+        >>> State.from_address("?norm=bn&n=2&c=4&cell=0,2,1,0").cell
+        (0, 2, 1, 0)
+        >>> State.from_address("g=4")
+        Traceback (most recent call last):
+            ...
+        gnref.errors.ShapeError: g is 4; expected a divisor of c = 6: 1, 2, 3 or 6
+        """
+        given = dict(parse_qsl(address.removeprefix("?"), keep_blank_values=True))
+        known = list(cls.__dataclass_fields__)
+        for name in given:
+            if name not in known:
+                raise ValueError(f"address has the field {name!r}; expected {_either(known)}")
+        return state_of(**{name: _read(name, text) for name, text in given.items()})
 
     def fields(self) -> dict[str, Any]:
         """All fields by name: the keywords of `state_of`."""
@@ -188,6 +220,17 @@ def inside(cell: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
 def flat(state: State) -> int:
     """Return the number of the picked cell, in the order of memory."""
     return sum(i * prod(state.shape[axis + 1 :]) for axis, i in enumerate(state.cell))
+
+
+def _read(name: str, text: str) -> Any:
+    """A value from an address; what is no number stays text, and is what the checks name."""
+    if name not in (*LIMITS, "g", "cell"):
+        return text
+    parts = text.split(",")
+    if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
+        return text
+    numbers = tuple(map(int, parts))
+    return numbers if name == "cell" or len(numbers) > 1 else numbers[0]
 
 
 def _whole(value: Any) -> int:

@@ -231,7 +231,34 @@ test("states, limits and addresses are Python's", () => {
   }
 });
 
-test("both doors are there", () => {
+const heard = (patch) => {
+  const s = { ...GN, show: "mean", view: "block", task: "", ...patch };
+  const i = ex.indexOf(s, s.cell);
+  return ex.spoken(s, i, ex.statistics(s, i));
+};
+
+test("what is drawn is also said", () => {
+  assert.match(heard({}), /: example 0, group 1: channels 2 and 3, all H and W, 8 cells, .* x hat [−\d.]+\.$/);
+  assert.match(heard({ show: "weight" }), / In full colour: the 8 cells with weight\[2\] of shape \(6,\)\.$/);
+  assert.match(heard({ show: "weight", norm: "ln-pytorch" }), /the 2 cells with weight\[2, 1, 0\] of/);
+  assert.match(heard({ show: "dx" }), / dy of this cell reaches dx in all 8 cells of its set, and in no other/);
+});
+
+test("the hint names the keys that do something", () => {
+  const says = (task, view = "block") => ex.hint({ task, view });
+  assert.match(says(""), /^Click a cell, or use the arrow keys, with Page Up and Page Down along N\. Drag/);
+  assert.match(says("mark", "slices"), /^Click a cell, or use the arrow keys and Space, with .* N\. Pixel/);
+  assert.match(says("count"), /^Drag, or hold Shift with the arrow keys, to turn the block; /);
+  assert.match(says("count", "slices"), /^Pixel/);
+});
+
+test("each exercise has a question, and exploring has none", () => {
+  assert.match(ex.question({ ...GN, task: "mark" }, 10), /^Mark every cell .*, \(0, 2, 1, 0\): /);
+  assert.match(ex.question({ ...GN, task: "count" }, 10), /^How many means .* 2 × 6 × 2 × 2 cells\?$/);
+  assert.equal(ex.question({ ...GN, task: "" }, 10), undefined);
+});
+
+test("both ways in are there", () => {
   assert.equal(typeof ex.mount, "function");
   assert.equal(typeof ex.default.render, "function");
 });

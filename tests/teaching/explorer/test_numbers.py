@@ -54,6 +54,27 @@ def test_words_say_the_numbers():
         assert part in words
 
 
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"show": "weight"}, "In full colour: the 8 cells with weight[2] of shape (6,)."),
+        (
+            {"norm": "ln-pytorch", "show": "weight"},
+            "In full colour: the 2 cells with weight[2, 1, 0] of shape (6, 2, 2).",
+        ),
+        (
+            {"show": "dx"},
+            "In colour: what its dy adds to dx in each of the 8 cells of its set, which sums to 0.",
+        ),
+        ({"norm": "in", "h": 1, "w": 1, "cell": (0, 2, 0, 0), "show": "dx"}, "Its dy reaches no dx."),
+    ],
+)
+def test_words_say_what_is_in_colour(fields, sentence):
+    shown = {"cell": (0, 2, 1, 0)} | fields
+    before = alternative(state_of(**shown | {"show": "mean"}))
+    assert alternative(state_of(**shown)) == f"{before} {sentence}"
+
+
 @pytest.mark.parametrize("task", ["mark", "count"])
 def test_words_do_not_answer_the_exercise(task):
     words = alternative(state_of(task=task))

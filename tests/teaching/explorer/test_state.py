@@ -1,9 +1,14 @@
 """States: what is taken, and the one sentence for what is not."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from gnref.errors import ShapeError
-from gnref.teaching.explorer.state import flat, nearest_groups, state_of
+from gnref.teaching.explorer.state import State, flat, nearest_groups, state_of
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +56,49 @@ def test_address_says_what_was_changed_only():
     assert state_of().address == "?norm=gn&n=2&c=6&h=2&w=2&g=3&cell=0,0,0,0"
     changed = state_of(view="slices", show="weight", task="count", theme="dark").address
     assert changed.endswith("&view=slices&show=weight&task=count")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"norm": "bn", "n": 4, "c": 5, "h": 1, "w": 3, "cell": (3, 2, 0, 1)},
+        {"c": 12, "g": 4, "cell": (0, 11, 1, 0), "view": "slices", "show": "dx", "task": "mark"},
+    ],
+)
+def test_an_address_there_and_back(fields):
+    state = state_of(**fields)
+    assert State.from_address(state.address) == state
+    assert State.from_address(state.address.removeprefix("?").replace(",", "%2C")) == state
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("?g=4", "g is 4; expected a divisor of c = 6: 1, 2, 3 or 6"),
+        ("?g=", "g is ''; expected a divisor of c = 6"),
+        ("?n=-1", "n is '-1'; expected a whole number from 1 to 6"),
+        ("?n=\N{SUPERSCRIPT TWO}", "n is '\N{SUPERSCRIPT TWO}'; expected a whole number"),
+        (f"?n={'9' * 5000}", "n is '999"),
+        ("?n=1,2", "n is (1, 2); expected a whole number"),
+        ("?norm=3", "norm is '3'; expected 'bn', 'ln'"),
+        ("?cell=0,x,0,0", "cell is '0,x,0,0'; expected (n, c, h, w) from (0, 0, 0, 0) to (1, 5, 1, 1)"),
+        ("?cell=0,0", "cell is (0, 0); expected (n, c, h, w)"),
+        ("?lesson=3", "address has the field 'lesson'; expected norm, n, c, h, w, g, cell, view"),
+    ],
+)
+def test_an_address_that_is_not_taken_gets_the_same_sentence(address, sentence):
+    with pytest.raises(ValueError, match=r"; expected ") as caught:
+        State.from_address(address)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_every_explorer_of_the_site_has_an_address_that_is_taken():
+    text = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
+    addresses = re.findall(r"^```\{explorer\} (.+)$", text, re.MULTILINE)
+    assert addresses
+    for address in addresses:
+        State.from_address(address)
 
 
 @pytest.mark.parametrize(

@@ -49,12 +49,12 @@ export function draw(ctx, width, height, scene) {
   const view = viewOf(scene, width, height);
   const paint = range(cellCount(scene.s)).map(paintOf(scene));
   const sides = sidesOf(view, (i) => paint[i].alpha === 1)
-    .filter((side) => !side.hidden || side.i === scene.picked);
+    .filter((side) => !side.hidden || side.i === scene.picked || side.i === scene.cursor);
   ctx.lineJoin = "round";
   for (const side of sides.filter((one) => !one.hidden)) drawSide(ctx, side, paint[side.i], view, p);
-  // The outline of the picked cell shows through whatever is before it.
+  // The outlines of the picked cell and of the keys' show through whatever is before them.
   for (const side of sides) {
-    if (side.i !== scene.picked && side.i !== scene.hover) continue;
+    if (![scene.picked, scene.hover, scene.cursor].includes(side.i)) continue;
     outline(ctx, side.points);
     ctx.strokeStyle = p.ink;
     ctx.globalAlpha = side.hidden ? 0.4 : 1;

@@ -34,7 +34,7 @@ export function showFacts(root, s) {
     code: `${numpyLine(s, i)}\n${gnrefLine(s)}`,
     "#more": moreOf(s, i, stats),
     summary: `The set as a table, ${count(stats.m, "cell")}`,
-    "#live": s.task ? "" : spoken(s, i, stats),
+    "#live": question(s, i) ?? spoken(s, i, stats),
     "#verdict": "",
   };
   for (const [id, text] of Object.entries(texts)) root.querySelector(id).textContent = text;
@@ -53,21 +53,22 @@ function showNumbers(root, s, i, stats) {
 }
 
 /** What an exercise asks; nothing while exploring. */
-const question = (s, i) => ({
+export const question = (s, i) => ({
   mark: `Mark every cell that shares the mean of the outlined one, ${tuple(s, i)}: click, drag over slices, ` +
     "or press Space.",
   count: `How many means does it take of N × C × H × W = ${s.n} × ${s.c} × ${s.h} × ${s.w} cells?`,
 })[s.task];
 
-/** How to move about in the picture. */
-const hint = ({ view }) => "Click a cell, or use the arrow keys, with Page Up and Page Down along N. " +
-  (view === "block" ? "Drag, or hold Shift, to turn the block; Home turns it back. " : "") +
+/** How to move about in the picture; no cell is picked while the means are being counted. */
+export const hint = ({ view, task }) => (task === "count" ? "" : `Click a cell, or use the arrow keys${
+  task ? " and Space" : ""}, with Page Up and Page Down along N. `) +
+  (view === "block" ? "Drag, or hold Shift with the arrow keys, to turn the block; Home turns it back. " : "") +
   "Pixel (h, w) is number h·W + w from below.";
 
 /** The picture for those who do not see it. */
-const spoken = (s, i, stats) => `${title(s)}, cell ${tuple(s, i)}, x ${number(valueAt(s, i), 2)}: ` +
+export const spoken = (s, i, stats) => `${title(s)}, cell ${tuple(s, i)}, x ${number(valueAt(s, i), 2)}: ` +
   `${setInWords(s, i)}, ${count(stats.m, "cell")}, mean ${number(stats.mean)}, variance ${number(stats.var)}, ` +
-  `x hat ${number(xhatAt(s, i, stats))}.`;
+  `x hat ${number(xhatAt(s, i, stats))}. ${moreOf(s, i, stats)}`.trim();
 
 /** What the picture shows beside the set. */
 function moreOf(s, i, { m, rstd }) {
@@ -81,7 +82,7 @@ function moreOf(s, i, { m, rstd }) {
     const [, c, h, w] = cellAt(s, i);
     const own = NORMS[s.norm].elementwise
       ? `weight[${c}, ${h}, ${w}] of shape (${s.c}, ${s.h}, ${s.w})` : `weight[${c}] of shape (${s.c},)`;
-    return `In full colour: the ${count(weightMates(s, i).length, "cell")} that share ${own}.`;
+    return `In full colour: the ${count(weightMates(s, i).length, "cell")} with ${own}.`;
   }
   return m === 1 ? "A set of one cell is its own mean: x̂ is 0, whatever x is." : "";
 }

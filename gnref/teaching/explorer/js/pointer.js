@@ -2,48 +2,48 @@
 
 const FAR = 5; // pixels that make a drag of a click
 
-/** Follow the pointer over a canvas. The hand says what to do:
+/** Follow the pointer over a canvas. The handlers say what to do:
  *
  * under(x, y), the cell there or -1; hover(i); act(i) for a click; turn(dx, dy); brushing(), whether a drag
  * marks; marked(i); mark(i, value). */
-export function followPointer(canvas, listen, hand) {
+export function followPointer(canvas, listen, handlers) {
   let drag = null;
-  const cell = ({ offsetX, offsetY }) => hand.under(offsetX, offsetY);
+  const cell = ({ offsetX, offsetY }) => handlers.under(offsetX, offsetY);
   listen(canvas, "pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
-    drag = begin(hand, cell(event), event);
+    drag = begin(handlers, cell(event), event);
   });
   listen(canvas, "pointermove", (event) => {
-    if (!drag) hand.hover(cell(event));
-    else if (drag.brush) brush(hand, drag, cell(event));
-    else pull(hand, drag, event);
+    if (!drag) handlers.hover(cell(event));
+    else if (drag.brush) brush(handlers, drag, cell(event));
+    else pull(handlers, drag, event);
   });
   listen(canvas, "pointerup", (event) => {
     const i = cell(event);
-    if (drag && !drag.moved && !drag.brush && i >= 0) hand.act(i);
+    if (drag && !drag.moved && !drag.brush && i >= 0) handlers.act(i);
     drag = null;
   });
   listen(canvas, "pointercancel", () => (drag = null));
-  listen(canvas, "pointerleave", () => hand.hover(-1));
+  listen(canvas, "pointerleave", () => handlers.hover(-1));
 }
 
 /** The first cell of a brush says whether it marks or wipes. */
-function begin(hand, i, { clientX: x, clientY: y }) {
-  const drag = { x, y, moved: false, brush: hand.brushing() };
+function begin(handlers, i, { clientX: x, clientY: y }) {
+  const drag = { x, y, moved: false, brush: handlers.brushing() };
   if (drag.brush && i >= 0) {
-    drag.value = !hand.marked(i);
-    hand.mark(i, drag.value);
+    drag.value = !handlers.marked(i);
+    handlers.mark(i, drag.value);
   }
   return drag;
 }
 
-function brush(hand, { value }, i) {
-  if (i >= 0 && value !== undefined && hand.marked(i) !== value) hand.mark(i, value);
+function brush(handlers, { value }, i) {
+  if (i >= 0 && value !== undefined && handlers.marked(i) !== value) handlers.mark(i, value);
 }
 
-function pull(hand, drag, { clientX: x, clientY: y }) {
+function pull(handlers, drag, { clientX: x, clientY: y }) {
   const [dx, dy] = [x - drag.x, y - drag.y];
   if (!drag.moved && Math.hypot(dx, dy) <= FAR) return;
   Object.assign(drag, { moved: true, x, y });
-  hand.turn(dx, dy);
+  handlers.turn(dx, dy);
 }
