@@ -158,6 +158,7 @@ def masked():
 
 def interrupted():
     """Control-C, as soon as "ready" is read, over and over; then right results, in the same array."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     run, _ = target(np.ones(SHAPE))
     y = np.zeros(SHAPE)
     run(y)  # Numba itself does not survive an interrupt while it starts
