@@ -27,7 +27,7 @@ import numpy as np
 
 import gnref
 from gnref.kernels import reference
-from gnref.teaching import show_source
+from gnref.teaching import AxisExplorer, show_source
 from gnref.teaching.exercises import check
 
 # %% [markdown]
@@ -153,7 +153,11 @@ check("group_norm", group_norm)
 # ## The two ends: G = 1 and G = C
 #
 # With one group, all of an example shares a mean: the paper's LayerNorm. With C groups of one channel, every
-# channel of every example has its own: InstanceNorm. GroupNorm is what lies between.
+# channel of every example has its own: InstanceNorm. GroupNorm is what lies between. Here it is with G = 3:
+# move G to 1, then to 6, and watch the set of a cell grow and shrink.
+
+# %%
+AxisExplorer("gn", n=2, c=6, h=2, w=2, g=3)
 
 # %%
 rng = np.random.default_rng(0)

@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Derive the backward pass
 #
-# Walk back through a normalization step by step, check every step by finite differences, and watch the
-# steps collapse into one line that serves all four norms.
+# Walk back through a normalization, check every step by finite differences, and watch the steps collapse
+# into one line for all four norms.
 #
 # **You will**
 #
@@ -31,7 +31,7 @@ import numpy as np
 
 import gnref
 from gnref.kernels import reference
-from gnref.teaching import show_source
+from gnref.teaching import AxisExplorer, show_source
 from gnref.teaching.exercises import check
 
 # %% [markdown]
@@ -59,15 +59,11 @@ assert xc.tolist() == [-5, 1, 1, 3]
 assert xhat.tolist() == [-5 / 4, 1 / 4, 1 / 4, 3 / 4]
 
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
-import base64
-import io
-
-from IPython.display import HTML
 from matplotlib.figure import Figure
 
-from gnref.teaching.palette import NAMES, THEMES, contrast, hue, mix
+from gnref.teaching.palette import NAMES, THEMES, hue
+from gnref.teaching.themed import themed
 
-PAGES = [THEMES[theme].background for theme in ("light", "dark")]
 # name: place, row, value, and the denominator to write value and gradient with
 BOXES = {
     "x": (0.0, 0, x, 1, 32),
@@ -81,52 +77,34 @@ BOXES = {
 ARROWS = ("x mean", "x xc", "mean xc", "xc var", "var rstd", "rstd xhat", "xc xhat", "xhat y")
 
 
-def on_both(a, b):
-    """Return the mixture of two colours that is read best on a light page and on a dark one."""
-    mixtures = [mix(a, b, share) for share in np.linspace(0, 1, 41)]
-    return max(mixtures, key=lambda colour: min(contrast(colour, page) for page in PAGES))
-
-
-INK = on_both(THEMES["light"].ink, THEMES["dark"].ink)
-COLOURS = {norm: on_both(hue(norm, "light"), hue(norm, "dark")) for norm in NAMES}
-
-
-def picture(figure, alt):
-    """Show a figure without a background, so that it suits every page."""
-    file = io.BytesIO()
-    figure.savefig(file, dpi=200, transparent=True, bbox_inches="tight", pad_inches=0.05)
-    data = base64.b64encode(file.getvalue()).decode()
-    style = 'class="dark-light" style="width: 100%; max-width: 60em; background: none"'
-    return HTML(f'<img alt="{alt}" src="data:image/png;base64,{data}" {style}>')
-
-
 def numbers(values, over):
     text = "  ".join(f"{value * over:g}" for value in np.atleast_1d(values)).replace("-", "\N{MINUS SIGN}")
     return text if over == 1 else f"({text}) / {over}" if np.ndim(values) else f"{text}/{over}"
 
 
-def walk_picture(gradients=()):
+def draw_walk(theme, gradients=()):
     """Draw the graph from x to y, with the value of every intermediate, and below it the gradient."""
-    figure = Figure(figsize=(8.6, 3.0))
-    ax = figure.add_axes((0, 0, 1, 1), xlim=(-1, 10.7), ylim=(-1.35, 2.95))
+    ink, muted = THEMES[theme].ink, THEMES[theme].muted
+    figure = Figure(figsize=(9.2, 3.0))
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(-1.4, 11.1), ylim=(-1.35, 2.95))
     ax.set_axis_off()
-    patches, middle = {}, {"color": INK, "ha": "center", "va": "center"}
+    patches, middle = {}, {"color": ink, "ha": "center", "va": "center"}
     for name, (left, row, value, over, _) in BOXES.items():
-        outline = {"boxstyle": "round,pad=0.4", "facecolor": "none", "edgecolor": INK}
+        outline = {"boxstyle": "round,pad=0.4", "facecolor": "none", "edgecolor": muted}
         text = ax.text(left, 1.6 * row, name, size=14, weight="bold", bbox=outline, **middle)
         patches[name] = text.get_bbox_patch()
-        ax.text(left, 2.55 if row else -0.65, numbers(value, over), size=11, **middle)
+        ax.text(left, 2.55 if row else -0.65, numbers(value, over), size=11, **middle | {"color": muted})
     for (left, row, *_, over), gradient in zip(BOXES.values(), gradients, strict=False):
-        style = middle | {"color": COLOURS["group"], "weight": "bold", "size": 11}
+        style = middle | {"color": hue("group", theme), "weight": "bold", "size": 11}
         ax.text(left, 2.17 if row else -1.03, numbers(gradient, over), **style)
     for start, end in map(str.split, ARROWS):
         at, to = ((BOXES[name][0], 1.6 * BOXES[name][1]) for name in (start, end))
         ends = {"patchA": patches[start], "patchB": patches[end], "shrinkA": 3, "shrinkB": 3}
-        ax.annotate("", to, at, arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.3} | ends)
-    return picture(figure, "The graph from x to y, with the value of every intermediate in numbers.")
+        ax.annotate("", to, at, arrowprops={"arrowstyle": "-|>", "color": muted, "lw": 1.3} | ends)
+    return figure
 
 
-walk_picture()
+themed(draw_walk, "The graph from x to y, with the value of every intermediate in numbers.")
 
 # %% [markdown]
 # Whatever comes after the norm hands us $\text{dy}_i = \partial L/\partial y_i$, the slopes of some loss
@@ -252,12 +230,15 @@ agree("x", x, dx)
 assert (32 * dx).tolist() == [-5, 33, 1, -29]
 
 # %%
-walk_picture((dx, dmean, dxc, dvar, drstd, dxhat, dy))
+themed(
+    lambda theme: draw_walk(theme, (dx, dmean, dxc, dvar, drstd, dxhat, dy)),
+    "The same graph; below the value of every intermediate, the numbers of its gradient.",
+)
 
 # %% [markdown]
 # *The whole walk: values (grey) flow along the arrows, gradients (in colour) against them.*
 #
-# One example proves little. Here is the walk on a hundred random sets, with random weights and random dy:
+# The same walk on a hundred random sets, with random weights and random dy:
 
 # %%
 rng = np.random.default_rng(4)
@@ -534,8 +515,8 @@ check("jacobian", jacobian)
 # </details>
 
 # %% [markdown]
-# For a block of 2 examples, 4 channels and 2 by 2 pixels J is 32 by 32. We let gnref make its rows, and
-# assert that they follow the formula and match central differences.
+# For a block of shape (2, 4, 2, 2) J is 32 by 32. gnref makes its rows, which follow the formula and match
+# central differences.
 
 # %%
 from gnref.teaching.sets import FOUR, set_numbers
@@ -567,31 +548,45 @@ for norm in FOUR:
 # %% tags=["hide-input"] jupyter={"source_hidden": true}
 from matplotlib.colors import to_rgb
 
-figure = Figure(figsize=(9.2, 2.85))
-label = {"color": INK, "ha": "center", "va": "center", "size": 9.5}
-for k, (norm, J) in enumerate(jacobians.items()):
-    ax = figure.add_axes((0.04 + 0.245 * k, 0.09, 0.215, 0.75))
-    scaled = J / rstds[norm][:, None]  # so that a set of little spread does not outshine the others
-    strength = np.where(same[norm], 0.1 + 0.9 * np.minimum(np.abs(scaled), 1) ** 0.6, 0)
-    colours = np.where(scaled[..., None] > 0, to_rgb(COLOURS[norm]), to_rgb(INK))
-    ax.imshow(np.dstack([colours, strength]), interpolation="nearest", extent=(0, 32, 32, 0))
-    ax.set_title(NAMES[norm], color=COLOURS[norm], size=14, weight="bold", pad=7)
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_color(INK)
-    ax.axhline(16, color=INK, lw=0.6)
-    ax.axvline(16, color=INK, lw=0.6)
-    for n in (0, 1):
-        ax.text(16 * n + 8, 34, f"x, n = {n}", **label)
-        ax.text(-2, 16 * n + 8, f"xhat, n = {n}", rotation=90, **label)
-picture(figure, "Four 32 by 32 matrices, the Jacobians of xhat for the four norms, zero outside the sets.")
+
+def draw_jacobians(theme):
+    """Draw each Jacobian: positive in the norm's colour, negative in grey, and what is 0 left blank."""
+    ink, muted = THEMES[theme].ink, THEMES[theme].muted
+    figure = Figure(figsize=(9.2, 2.85))
+    label = {"color": ink, "ha": "center", "va": "center", "size": 9.5}
+    for k, (norm, J) in enumerate(jacobians.items()):
+        ax, colour = figure.add_axes((0.04 + 0.245 * k, 0.09, 0.215, 0.75)), hue(norm, theme)
+        scaled = J / rstds[norm][:, None]  # so that a set of little spread does not outshine the others
+        strength = np.where(same[norm], 0.1 + 0.9 * np.minimum(np.abs(scaled), 1) ** 0.6, 0)
+        colours = np.where(scaled[..., None] > 0, to_rgb(colour), to_rgb(muted))
+        ax.imshow(np.dstack([colours, strength]), interpolation="nearest", extent=(0, 32, 32, 0))
+        ax.set_title(NAMES[norm], color=colour, size=14, weight="bold", pad=7)
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_color(muted)
+        ax.axhline(16, color=muted, lw=0.6)
+        ax.axvline(16, color=muted, lw=0.6)
+        for n in (0, 1):
+            ax.text(16 * n + 8, 34, f"x, n = {n}", **label)
+            ax.text(-2, 16 * n + 8, f"xhat, n = {n}", rotation=90, **label)
+    return figure
+
+
+themed(
+    draw_jacobians,
+    "Four 32 by 32 matrices, the Jacobians of xhat for the four norms, zero outside the sets.",
+)
 
 # %% [markdown]
 # *Row: one xhat; column: one x; both in the order n, c, h, w. Norm's colour: positive; grey: negative;
 # nothing: exactly 0. Each set is divided by its rstd.*
 #
 # **Zero outside the set.** The colour is the set: squares along the diagonal, and stripes across the examples
-# for BatchNorm alone.
-#
+# for BatchNorm alone. Pick a cell of another block, and see how far its dy reaches: one row of J.
+
+# %%
+AxisExplorer("gn", show="dx", view="slices", n=2, c=6, h=2, w=2, g=3)
+
+# %% [markdown]
 # **Symmetric.** Swap $i$ and $j$: nothing changes. So
 # $\text{dx} = J^\mathsf{T}\text{dxhat} = J\,\text{dxhat}$, and *forward mode*, how xhat moves if x moves
 # by x_dot, is $J\,\text{x\_dot}$: the very same kernel. That is xhat; y's Jacobian has row $i$ times
@@ -707,5 +702,6 @@ assert error >= tiny_var  # nothing of var is left in rstd
 #
 # - [Tutorial 5](05_running_statistics): frozen statistics are constants, which cuts both arrows; what is
 #   left is `rstd * dxhat`.
-# - [Tutorial 10](10_stable_and_fast): the sums of a norm, stable and at the speed of memory.
+# - [Tutorial 10](10_stable_and_fast): the sums of a norm, stable, and how near they come to
+#   memory's limit.
 # - [Tutorial 11](11_test_your_own): point random dy and weights at a kernel of your own.

@@ -8,6 +8,7 @@ tests compute it. RMSNorm is a LayerNorm without the mean, and shares its hue.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 NAMES = {
@@ -39,6 +40,11 @@ HUES: dict[str, dict[str, str]] = {
 }
 
 
+# A page names its theme (Sphinx, JupyterLab, VS Code), or leaves it to the reader's system.
+DARK_PAGES = ('[data-theme="dark"]', '[data-jp-theme-light="false"]', ".vscode-dark")
+SYSTEM_PAGE = '[data-theme="auto"]'
+
+
 def hue(norm: str, theme: str = "light") -> str:
     """Return the colour of a norm on a light or a dark background, as #RRGGBB.
 
@@ -64,6 +70,26 @@ def fill(norm: str, tint: int, theme: str = "light") -> str:
         "light" or "dark".
     """
     return mix(THEMES[theme].background, hue(norm, theme), THEMES[theme].tints[tint])
+
+
+def on_dark_pages(rules: Mapping[str, str]) -> str:
+    """Return the CSS that has these rules hold on dark pages, and on no others.
+
+    Parameters
+    ----------
+    rules : mapping
+        Declarations by their selector.
+
+    Examples
+    --------
+    >>> for part in on_dark_pages({"p": "color:white"}).split("@media "):
+    ...     print(part)
+    [data-theme="dark"] p,[data-jp-theme-light="false"] p,.vscode-dark p{color:white}
+    (prefers-color-scheme:dark){[data-theme="auto"] p{color:white}}
+    """
+    named = (f"{','.join(f'{page} {of}' for page in DARK_PAGES)}{{{set_to}}}" for of, set_to in rules.items())
+    by_system = (f"{SYSTEM_PAGE} {of}{{{set_to}}}" for of, set_to in rules.items())
+    return f"{''.join(named)}@media (prefers-color-scheme:dark){{{''.join(by_system)}}}"
 
 
 def mix(a: str, b: str, share: float) -> str:

@@ -55,7 +55,8 @@ class Source:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """What Jupyter and the site choose from."""
-        head = f'<div class="gnref-source-caption" style="opacity:0.75;font-size:0.85em">{self.caption}</div>'
+        caption = escape(self.caption)  # "<group_mean: solution>" is a file, too
+        head = f'<div class="gnref-source-caption" style="opacity:0.75;font-size:0.85em">{caption}</div>'
         code = f'<div class="highlight"><pre style="{PRE}">{self.html}</pre></div>'
         return {
             "text/plain": f"# {self.caption}\n{self.text}",

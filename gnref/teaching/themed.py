@@ -9,21 +9,15 @@ from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from gnref.teaching.palette import THEMES
+from gnref.teaching.palette import THEMES, on_dark_pages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 192  # two pixels of the file for one of the page
-# A page names its theme (Sphinx, JupyterLab, VS Code), or leaves it to the reader's system.
-DARK = ('[data-theme="dark"]', '[data-jp-theme-light="false"]', ".vscode-dark")
-SWAP = "{0} .gnref-figure .light{{display:none}}{0} .gnref-figure .dark{{display:inline}}"
 STYLE = (
     ".gnref-figure img{max-width:100%;height:auto;background:none}.gnref-figure .dark{display:none}"
-    + "".join(SWAP.format(where) for where in DARK)
-    + "@media (prefers-color-scheme:dark){"
-    + SWAP.format('[data-theme="auto"]')
-    + "}"
+    + on_dark_pages({".gnref-figure .light": "display:none", ".gnref-figure .dark": "display:inline"})
 )
 
 

@@ -8,7 +8,8 @@ from gnref.teaching.explorer.numbers import numbers_of
 from gnref.teaching.explorer.state import state_of
 
 STATE = "document.querySelector('.gnref-explorer').explorer.state"
-PLACES = ["explorer.html", "index.html", "tutorials/01_shared_mean.html"]
+TUTORIALS = ["01_shared_mean", "03_one_reshape", "04_backward"]
+PLACES = ["explorer.html", "index.html", *(f"tutorials/{name}.html" for name in TUTORIALS)]
 
 
 @pytest.fixture(params=PLACES)

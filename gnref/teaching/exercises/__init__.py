@@ -27,8 +27,10 @@ other, and two mistakes at once get no wrong one.
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import Any
 
 from gnref.errors import MissingExtraError
@@ -42,17 +44,14 @@ from gnref.teaching.exercises.verdict import Verdict
 
 __all__ = ["EXERCISES", "Exercise", "Mistake", "Symptom", "Verdict", "check"]
 
-TUTORIALS = (1, 2, 3, 4, 5, 10, 11)
-
 
 def _collected() -> dict[str, Exercise]:
     """The exercises of all tutorials, by name."""
     found: dict[str, Exercise] = {}
-    for number in TUTORIALS:
-        module = f"{__name__}.tutorial_{number:02}"
-        if find_spec(module) is None:
+    for module in sorted(module.name for module in iter_modules(__path__)):
+        if not re.fullmatch(r"tutorial_\d\d", module):
             continue
-        for exercise in import_module(module).EXERCISES:
+        for exercise in import_module(f"{__name__}.{module}").EXERCISES:
             if exercise.name in found:
                 raise ValueError(f"two exercises are called {exercise.name!r}")
             found[exercise.name] = exercise

@@ -9,8 +9,8 @@ from typing import Any
 
 from gnref.teaching.exercises.asking import Outcome, ask, parameters_fit
 from gnref.teaching.exercises.cases import Case, case_of, cases
-from gnref.teaching.exercises.compare import Unread, Wrong, read, right_on, same, shapes, what, wrong
-from gnref.teaching.exercises.diagnosing import ORDER, first_wrong, numbers, read_back
+from gnref.teaching.exercises.compare import Unread, Wrong, described, read, right_on, same, shapes, wrong
+from gnref.teaching.exercises.diagnosing import ORDER, first_wrong, got_and_right, read_back
 from gnref.teaching.exercises.exercise import Exercise, Mistake, build
 from gnref.teaching.exercises.passes import HINTS, OWN, failed, said_of
 from gnref.teaching.exercises.pictures import easiest, picture_of
@@ -31,7 +31,7 @@ def check_in(exercises: Mapping[str, Exercise], name: Any, answer: Any) -> Verdi
     if not isinstance(name, str) or name not in exercises:
         near = get_close_matches(str(name), exercises, n=3, cutoff=0.5)
         expected = " or ".join(f"`{one}`" for one in near) or f"one of {', '.join(exercises)}"
-        return Verdict(str(name), UNREAD, f"There is no exercise {what(name)}; expected {expected}.")
+        return Verdict(str(name), UNREAD, f"There is no exercise {described(name)}; expected {expected}.")
     return check_answer(exercises[name], answer)
 
 
@@ -46,7 +46,7 @@ def check_answer(exercise: Exercise, answer: Any) -> Verdict:
     if exercise.is_function and not callable(answer):
         call = f'`check("{exercise.name}", {exercise.name})`'
         return said(
-            UNREAD, f"The answer is {what(answer)}; expected your function itself, not called: {call}."
+            UNREAD, f"The answer is {described(answer)}; expected your function itself, not called: {call}."
         )
     asked = cases(exercise)
     if exercise.is_function and (why := parameters_fit(exercise, answer, len(asked[0].arguments))):
@@ -173,13 +173,13 @@ def _result(exercise: Exercise, worst: Wrong | str) -> str:
     if isinstance(worst, str):
         return worst
     if not exercise.is_function:  # a number of theirs, and no more
-        return f"{numbers(worst).partition(', right')[0]}, which is not right."
+        return f"{got_and_right(worst).partition(', right')[0]}, which is not right."
     if abs(worst.got - worst.right) < SMALL * worst.size:
         return (
-            f"In your result, {numbers(worst)}. The difference is small: is there a step in float32, or a "
-            "small number added?"
+            f"In your result, {got_and_right(worst)}. The difference is small: is there a step in float32, "
+            "or a small number added?"
         )
-    return f"In your result, {numbers(worst)}."
+    return f"In your result, {got_and_right(worst)}."
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ def read(exercise: Exercise, case: Case, value: Any) -> tuple[Any, ...] | Unread
         values = tuple(value)
     else:
         it = "what your function returns" if exercise.is_function else exercise.name
-        return Unread(f"{it} is {what(value)}; expected ({', '.join(case.names)})")
+        return Unread(f"{it} is {described(value)}; expected ({', '.join(case.names)})")
     found = []
     for name, one, right in zip(case.names, values, case.right, strict=True):
         reading = _read_one(name, one, right)
@@ -66,7 +66,9 @@ def _read_one(name: str, value: Any, right: Any) -> Any:
         if isinstance(right, kind):
             value = value.item() if isinstance(value, np.bool_) else value
             return (
-                value if isinstance(value, kind) else Unread(f"{name} is {what(value)}; expected {expected}")
+                value
+                if isinstance(value, kind)
+                else Unread(f"{name} is {described(value)}; expected {expected}")
             )
     try:
         array = np.asarray(value)
@@ -74,7 +76,7 @@ def _read_one(name: str, value: Any, right: Any) -> Any:
         array = np.empty(0, object)
     if array.dtype.kind not in "biuf":
         real = "real " if array.dtype.kind == "c" else ""
-        return Unread(f"{name} is {what(value)}; expected {real}{_expected(right)}")
+        return Unread(f"{name} is {described(value)}; expected {real}{_expected(right)}")
     if array.size == 0 and np.size(right) > 0:
         return Unread(f"{name} is empty, with the shape {array.shape}; expected {_expected(right)}")
     return array
@@ -101,7 +103,7 @@ def wrong(exercise: Exercise, case: Case, found: tuple[Any, ...]) -> dict[str, W
             if worst := worst_element(name, got, right, limit, exercise.rtol):
                 off[name] = worst
         elif got != right:
-            off[name] = f"{name} is {what(got)}, which is not right."
+            off[name] = f"{name} is {described(got)}, which is not right."
     return off
 
 
@@ -159,8 +161,8 @@ def _close(a: Any, b: Any, limit: Any) -> bool:
     )
 
 
-def what(value: Any) -> str:
-    """What something is, in a few words."""
+def described(value: Any) -> str:
+    """An answer in a few words, for a sentence."""
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype} with the shape {value.shape}"
     if isinstance(value, tuple | list):

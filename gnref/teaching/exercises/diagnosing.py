@@ -58,7 +58,7 @@ def first_wrong(exercise: Exercise, answer: Any, case: Case) -> str:
         return ""
     outcome = ask(exercise, answer, case, variables=True)
     results = outcome.value if isinstance(outcome.value, tuple | list) else [outcome.value]
-    held = {name: _numbers(value) for name, value in outcome.variables.items() if name not in exercise.takes}
+    held = {name: _floats(value) for name, value in outcome.variables.items() if name not in exercise.takes}
     kept = {name: a for name, a in held.items() if a is not None and not any(_is(a, r) for r in results)}
     truth = Truth(case.problem)
     for quantity in ORDER:
@@ -67,12 +67,12 @@ def first_wrong(exercise: Exercise, answer: Any, case: Case) -> str:
             continue
         if any(_holds(truth, a, one) for a in kept.values() for one in (quantity, *LATER.get(quantity, ()))):
             continue
-        if told := _told(truth, quantity, named[0], kept[named[0]]):
-            return told
+        if blame := _blame(truth, quantity, named[0], kept[named[0]]):
+            return blame
     return ""
 
 
-def _numbers(value: Any) -> Any:
+def _floats(value: Any) -> Any:
     """A variable as an array of floating-point numbers; None if it is something else."""
     if not isinstance(value, np.ndarray | float) or np.asarray(value).dtype.kind != "f":
         return None
@@ -109,7 +109,7 @@ def _equals(truth: Truth, got: Any, right: Any, limit: Any, per_set: bool = True
     return worst_element("", wide, truth.spread(right), truth.spread(limit), 0.0) is None
 
 
-def _told(truth: Truth, quantity: str, name: str, got: Any) -> str:
+def _blame(truth: Truth, quantity: str, name: str, got: Any) -> str:
     """What is wrong with one variable; "" if nothing that can be said."""
     right, limit = np.asarray(truth[quantity]), np.asarray(truth.limit(quantity))
     if quantity in PER_SET and got.size == truth.problem.x.size != right.size:
@@ -123,7 +123,7 @@ def _told(truth: Truth, quantity: str, name: str, got: Any) -> str:
     off = worst_element(name, got, right, limit, 0.0)
     if off is None or _rearranged(got, right, limit):
         return ""
-    return f"The first quantity that is not right is `{name}`: {numbers(off)}."
+    return f"The first quantity that is not right is `{name}`: {got_and_right(off)}."
 
 
 def _count(truth: Truth, quantity: str, name: str, got: Any, right: Any) -> str:
@@ -183,7 +183,7 @@ def _statistics(truth: Truth, factor: Array, shift: Array) -> str:
         right = truth[name]
         off = worst_element(name, got.reshape(right.shape), right, np.full(right.shape, 1e-6 * size), 0.0)
         if off is not None:
-            return f"Your result amounts to a `{name}` that is not right: {numbers(off)}."
+            return f"Your result amounts to a `{name}` that is not right: {got_and_right(off)}."
     return ""
 
 
@@ -200,7 +200,7 @@ def _affine(truth: Truth, factor: Array, shift: Array) -> str:
         if off := worst_element(name, got, wanted, 1e-6 * np.max(np.abs(wanted)), 0.0):
             return (
                 f"In each channel your y is one factor and one shift of x, and the {name} is not right: "
-                f"{numbers(off)}, which is `{formula}`."
+                f"{got_and_right(off)}, which is `{formula}`."
             )
     return ""
 
@@ -213,7 +213,7 @@ def _no_fit(case: Case) -> str:
     )
 
 
-def numbers(off: Wrong) -> str:
+def got_and_right(off: Wrong) -> str:
     """A wrong element, in as many digits as tell it from the right one."""
     index = ", ".join(map(str, off.index))
     name = f"{off.name}[{index}]" if off.index else off.name

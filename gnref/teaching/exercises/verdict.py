@@ -7,18 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from gnref.teaching.palette import HUES, THEMES
+from gnref.teaching.palette import HUES, THEMES, on_dark_pages
 
 RIGHT, MISSING, WRONG, UNREAD = "right", "not written yet", "wrong", "not understood"
 MARKS = {RIGHT: "✓", MISSING: "…", WRONG: "✗", UNREAD: "?"}
 HEADS = {RIGHT: "Right", MISSING: "Not written yet", WRONG: "Not right yet", UNREAD: "Not understood"}
 SHORT = 30  # characters of code that stay on one line
-# A page names its theme (Sphinx, JupyterLab, VS Code), or leaves it to the reader's system.
-DARK = (
-    '[data-theme="dark"] .gnref-verdict',
-    '[data-jp-theme-light="false"] .gnref-verdict',
-    ".vscode-dark .gnref-verdict",
-)
 
 
 @dataclass(frozen=True)
@@ -91,11 +85,9 @@ def _code(found: re.Match[str]) -> str:
 
 def style() -> str:
     """The style sheet, from the palette."""
-    dark, light = _colours("dark"), _colours("light")
-    auto = f'[data-theme="auto"] .gnref-verdict{{{dark}}}'
-    by_reader = f"@media (prefers-color-scheme:dark){{{auto}}}"
+    dark = on_dark_pages({".gnref-verdict": _colours("dark")})
     return (
-        f".gnref-verdict{{{light}}}{','.join(DARK)}{{{dark}}}{by_reader}"
+        f".gnref-verdict{{{_colours('light')}}}{dark}"
         ".gnref-verdict{border-left:4px solid var(--accent);background:var(--ground);color:var(--ink);"
         "padding:.6em 1em;margin:.3em 0;border-radius:0 6px 6px 0;max-width:46em;"
         "font-size:.95em;line-height:1.5}"
