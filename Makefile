@@ -3,6 +3,7 @@
 #   make test TORCH=torch==2.13.0   also against PyTorch (JAX=jax: against JAX); nothing else fetches either
 #   make check ARGS="--norm group"  ARGS go to the command that is run
 #   make tutorials FOLDER=~/norms   where your copy of the notebooks goes
+#   make lab EXPERIMENT=groups      which of the paper's experiments: batch-size, groups, finetune, video
 #   make bench PEERS="torch==2.13.0 jax onnxruntime onnx openvino"   beside all that is known
 #   make test PYTHON=python3.13     the Python that .venv is made from: 3.11 or newer
 #
@@ -14,20 +15,24 @@ JAX =
 PEERS =
 ARGS =
 FOLDER = gnref-tutorials
+EXPERIMENT = batch-size
 KERNEL_TESTS = tests/kernels/cpu/test_contract.py tests/kernels/cpu/test_small.py
 
 VENV = .venv
 BIN = $(VENV)/bin
+# What the tutorials train is trained once, for the site and for the tests, until a line of it changes.
+KEPT = GNREF_LAB='$(CURDIR)/build/lab'
 WANTED = $(strip $(TORCH) $(JAX) $(PEERS))
 FRAMEWORKS = $(foreach requirement,$(WANTED),'$(requirement)')
 
-.PHONY: help check test tutorials bench frameworks lint figures notebooks explorer site clean FORCE
+.PHONY: help check test tutorials lab bench frameworks lint figures notebooks explorer site clean FORCE
 .NOTPARALLEL:
 
 help:
 	@echo "make check    property-test every norm, forward and backward (ARGS=... as of gnref check)"
 	@echo "make test     run the tests (TORCH=torch==2.13.0, JAX=jax: with these; ARGS=... as of pytest)"
 	@echo "make tutorials  open the tutorials in JupyterLab, on a copy that is yours (FOLDER=gnref-tutorials)"
+	@echo "make lab      run one of the paper's experiments (EXPERIMENT=groups; ARGS=... as of gnref lab)"
 	@echo "make bench    time the CPU kernels (PEERS=\"torch jax\": beside these; ARGS=... as of gnref bench)"
 	@echo "make frameworks PEERS=\"torch==2.13.0 jax flax onnxruntime onnx openvino\"   write the page on how they fare"
 	@echo "make lint     ruff and mypy"
@@ -44,10 +49,13 @@ check: $(VENV)/.testing
 test: $(VENV)/.dev
 	@$(if $(findstring --no-cov,$(ARGS)),,NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n auto -q -rN \
 	  --cov --cov-report= --cov-fail-under=0 $(KERNEL_TESTS))
-	@$(BIN)/python -m pytest -n auto --cov --cov-append $(ARGS)
+	@$(KEPT) $(BIN)/python -m pytest -n auto --cov --cov-append $(ARGS)
 
 tutorials: $(VENV)/.tutorials
 	@$(BIN)/gnref tutorials $(FOLDER) $(ARGS)
+
+lab: $(VENV)/.lab
+	@$(BIN)/gnref lab $(EXPERIMENT) $(ARGS)
 
 bench: $(VENV)/.bench
 	@$(BIN)/gnref bench $(ARGS)
@@ -70,7 +78,7 @@ explorer: $(VENV)/.made
 	@$(BIN)/python tools/build_explorer.py
 
 site: $(VENV)/.docs
-	@$(BIN)/python tools/build_site.py $(ARGS)
+	@$(KEPT) $(BIN)/python tools/build_site.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -83,6 +91,9 @@ $(VENV)/.testing: $(VENV)/.made pyproject.toml
 
 $(VENV)/.tutorials: $(VENV)/.made pyproject.toml
 	$(call install,gnref and what its tutorials need,-e '.[tutorials]')
+
+$(VENV)/.lab: $(VENV)/.made pyproject.toml
+	$(call install,gnref and what its experiments need,-e '.[lab]')
 
 $(VENV)/.docs: $(VENV)/.made pyproject.toml
 	$(call install,gnref and what its site needs,-e '.[docs]')

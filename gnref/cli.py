@@ -1,8 +1,9 @@
-"""The command line: ``gnref check``, ``museum``, ``bench``, ``axes`` and ``tutorials``."""
+"""The command line: ``gnref check``, ``museum``, ``bench``, ``axes``, ``lab`` and ``tutorials``."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -16,8 +17,10 @@ from gnref.bench.grid import NORMS as BENCH_NORMS
 from gnref.bench.peers import PEERS
 from gnref.dispatch import BACKENDS
 from gnref.errors import BackendError, MissingExtraError
+from gnref.teaching.lab.experiment import EXPERIMENTS
 
 CHECK_NORMS = (*NORMS, "batch_frozen")
+FIGURES = (".png", ".svg")
 AXES_NORMS = ("batch", "layer", "instance", "group")
 
 
@@ -87,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
     axes.add_argument("--overwrite", action="store_true", help="let --save replace a file")
     axes.set_defaults(run=run_axes)
 
+    _add_lab(commands)
     _add_tutorials(commands)
     return top
 
@@ -157,6 +161,37 @@ def _add_bench(commands: Any) -> None:
     bench.set_defaults(run=run_bench)
 
 
+def _add_lab(commands: Any) -> None:
+    """Describe ``gnref lab``."""
+    lab = commands.add_parser(
+        "lab",
+        help="run one of the paper's experiments, small enough for a laptop",
+        description="Trains small networks on photographs, prints what was measured beside the paper's "
+        "figures. Each finished run is kept: interrupted, the same command goes on from there.",
+    )
+    lab.add_argument(
+        "experiment", choices=list(EXPERIMENTS), metavar="EXPERIMENT", help=", ".join(EXPERIMENTS)
+    )
+    lab.add_argument(
+        "--seeds", type=positive, default=3, help="runs of each setting, which differ by chance (3)"
+    )
+    lab.add_argument("--quick", action="store_true", help="few and short runs, to see that all works")
+    lab.add_argument(
+        "--processes", type=positive, metavar="P", help="runs at a time (as many as there are cores)"
+    )
+    lab.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("gnref-lab"),
+        metavar="FOLDER",
+        help="where finished runs are kept, in EXPERIMENT.json (./gnref-lab); delete it to make all anew",
+    )
+    lab.add_argument("--save", type=Path, metavar="FIGURE", help="draw the finding into a .png or .svg")
+    lab.add_argument("--json", type=Path, metavar="FILE", help="write these runs there, too")
+    lab.add_argument("--overwrite", action="store_true", help="let --save and --json replace a file")
+    lab.set_defaults(run=run_lab)
+
+
 def _add_tutorials(commands: Any) -> None:
     """Describe ``gnref tutorials``."""
     tutorials = commands.add_parser(
@@ -222,7 +257,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
     require("gnref bench", "bench", "rich", "ml_dtypes")
     if arguments.plot is not None:
         require("gnref bench --plot", "bench", "matplotlib")
-    _check_files(arguments)
+    _check_files(arguments, json=(), plot=FIGURES)
     from gnref.bench.session import Options, run
 
     names = ("quick", "norm", "rows", "peer", "threads", "rounds", "costs")
@@ -237,20 +272,34 @@ def run_bench(arguments: argparse.Namespace) -> int:
     return 130 if session.interrupted else 0
 
 
-def _check_files(arguments: argparse.Namespace) -> None:
-    """Raise before the long work if its results cannot be written."""
-    for name, suffixes in (("json", ()), ("plot", (".png", ".svg"))):
+def _check_files(arguments: argparse.Namespace, **endings: tuple[str, ...]) -> None:
+    """Raise before the long work if its results cannot be written; ``endings`` of each argument's file."""
+    for name, suffixes in endings.items():
         path = getattr(arguments, name)
         if path is None:
             continue
+        shown = f"--{name} is {str(path)!r}"
         if not path.absolute().parent.is_dir():
-            raise ValueError(f"--{name} is {str(path)!r}; expected a file in a folder that exists")
+            raise ValueError(f"{shown}; expected a file in a folder that exists")
         if suffixes and path.suffix.lower() not in suffixes:
-            raise ValueError(f"--{name} is {str(path)!r}; expected one that ends in {' or '.join(suffixes)}")
+            raise ValueError(f"{shown}; expected one that ends in {' or '.join(suffixes)}")
+        if path.is_dir():
+            raise IsADirectoryError(f"{shown}, which is a folder; expected a file")
         if path.exists() and not arguments.overwrite:
-            raise FileExistsError(
-                f"--{name} is {str(path)!r}, which exists already; expected --overwrite, too"
-            )
+            raise FileExistsError(f"{shown}, which exists already; expected --overwrite, too")
+        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+            raise PermissionError(f"{shown}, which cannot be written; expected one that can")
+
+
+def run_lab(arguments: argparse.Namespace) -> int:
+    """``gnref lab``."""
+    require("gnref lab", "lab", "joblib", "rich", "skimage", "sklearn")
+    if arguments.save is not None:
+        require("gnref lab --save", "lab", "matplotlib")
+    _check_files(arguments, save=FIGURES, json=())
+    from gnref.teaching.lab import command
+
+    return command.run(arguments)
 
 
 def run_axes(arguments: argparse.Namespace) -> int:
@@ -274,7 +323,8 @@ def run_axes(arguments: argparse.Namespace) -> int:
 def run_tutorials(arguments: argparse.Namespace) -> int:
     """``gnref tutorials``."""
     if not arguments.copy_only:
-        packages = ("jupyterlab", "anywidget", "matplotlib", "hypothesis", "rich", "ml_dtypes", "autograd")
+        packages = ["jupyterlab", "anywidget", "matplotlib", "hypothesis", "rich", "ml_dtypes", "autograd"]
+        packages += ["joblib", "skimage", "sklearn"]  # tutorials 6 to 9
         require("gnref tutorials", "tutorials", *packages)
     from gnref.teaching.notebooks import copy_notebooks, open_lab, story
 

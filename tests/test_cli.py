@@ -86,8 +86,15 @@ def test_bad_input_is_one_sentence_and_exit_code_2(words, message, capsys):
         ),
         (["museum", "x"], "gnref museum: number is 'x'; expected a positive integer"),
         (["bench", "--rounds", "0"], "gnref bench: --rounds is '0'; expected a positive integer"),
+        (
+            ["lab", "batch"],
+            "gnref lab: EXPERIMENT is 'batch'; expected one of batch-size, groups, finetune, video",
+        ),
+        (["lab"], "gnref lab: the following arguments are required: EXPERIMENT"),
+        (["lab", "video", "--seeds", "0"], "gnref lab: --seeds is '0'; expected a positive integer"),
+        (["lab", "video", "--processes", "x"], "gnref lab: --processes is 'x'; expected a positive integer"),
         (["tutorials", "a", "b"], "gnref: unrecognized arguments: b"),
-        (["chek"], "gnref: COMMAND is 'chek'; expected one of check, bench, museum, axes, tutorials"),
+        (["chek"], "gnref: COMMAND is 'chek'; expected one of check, bench, museum, axes, lab, tutorials"),
         ([], "gnref: the following arguments are required: COMMAND"),
     ],
 )
@@ -118,6 +125,10 @@ def test_a_missing_extra_is_named(monkeypatch, capsys):
     )
     assert cli.main(["axes", "1", "1", "1", "1"]) == 2
     assert "gnref axes needs rich: pip install 'gnref[testing]'" in capsys.readouterr().err
+    assert cli.main(["lab", "video"]) == 2
+    assert (
+        "gnref lab needs joblib, rich, skimage, sklearn: pip install 'gnref[lab]'" in capsys.readouterr().err
+    )
     assert cli.main(["tutorials"]) == 2
     assert re.fullmatch(
         r"gnref: gnref tutorials needs jupyterlab, .*\[tutorials\]'\n", capsys.readouterr().err

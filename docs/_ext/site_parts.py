@@ -15,6 +15,8 @@ from sphinx.util.docutils import SphinxDirective
 from gnref.conventions import as_markdown
 from gnref.teaching.explorer import explorer_html
 from gnref.teaching.explorer.state import State
+from gnref.teaching.lab.tables import reported
+from gnref.teaching.paper import PROTOCOL, TABLES
 
 FIRST_CELL = re.compile(r"# %% \[markdown\]\n(?P<text>(?:#.*\n)+)")
 
@@ -52,6 +54,16 @@ class Conventions(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """The table, from its Markdown."""
         return self.parse_text_to_nodes(as_markdown())
+
+
+class Paper(SphinxDirective):
+    """The tables of `gnref.teaching.paper`, and how they were measured."""
+
+    def run(self) -> list[nodes.Node]:
+        """The tables, from their Markdown, and the protocol as a list."""
+        tables = [reported(table).markdown() for table in TABLES.values()]
+        protocol = [f"- {what}: {how}" for what, how in PROTOCOL.items()]
+        return self.parse_text_to_nodes("\n\n".join([*tables, "**The protocol**", "\n".join(protocol)]))
 
 
 class Tutorials(SphinxDirective):
@@ -94,7 +106,7 @@ def notebook_of(app: Sphinx, page: str, template: str, context: dict[str, Any], 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx of the above."""
-    for directive in (Explorer, Piece, Conventions, Tutorials):
+    for directive in (Explorer, Piece, Conventions, Paper, Tutorials):
         app.add_directive(directive.__name__.lower(), directive)
     app.connect("html-page-context", notebook_of)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -19,6 +19,7 @@ class _Tracking(Layer):
     running_mean: Array | None = None
     running_var: Array | None = None
     num_batches_tracked: Array | None = None
+    virtual_batch_size: int | None = None
 
     def __init__(
         self,
@@ -64,6 +65,8 @@ class _Tracking(Layer):
             given = (self.running_mean, self.running_var)
             return functional.batch_norm_frozen_forward(x, *given, self.weight, self.bias, **options)
         own = {"batch": functional.batch_norm_forward, "instance": functional.instance_norm_forward}
+        if self.virtual_batch_size is not None and self.mode == "train":
+            options["virtual_batch_size"] = self.virtual_batch_size
         y, saved = own[self.norm](x, self.weight, self.bias, **options)
         if rule.updates:
             self._update(saved)
@@ -80,7 +83,7 @@ class _Tracking(Layer):
         counts = self.norm == "batch" or self.momentum is None
         count = self.num_batches_tracked + 1 if counts else self.num_batches_tracked
         momentum = 1 / float(count) if self.momentum is None else self.momentum
-        # One row per example for instance norm, whose running statistics average over N.
+        # One row per example for instance norm, per virtual batch for batch norm: their average.
         mean = np.reshape(saved.mean, (-1, self.num_features)).mean(axis=0)
         var = np.reshape(saved.var, (-1, self.num_features)).mean(axis=0) * (n / (n - 1))
         with quiet():  # an infinite variance is told by its value
@@ -118,11 +121,15 @@ class BatchNorm(_Tracking):
         Which axis of x is C; -1 is channels last.
     dtype : str or dtype
         Of the parameters. Running statistics are float32 or wider.
+    virtual_batch_size : int, optional
+        In training, take statistics over consecutive pieces of so many examples, as `gnref.batch_norm`
+        does. The running statistics move once, towards the pieces' average.
 
     Raises
     ------
     ShapeError
-        num_features is no positive integer, or x has another number of channels.
+        num_features or virtual_batch_size is no positive integer, the latter does not divide N, or x has
+        another number of channels.
     ValueError, TypeError
         For a momentum or a dtype that is none.
 
@@ -143,6 +150,30 @@ class BatchNorm(_Tracking):
     """
 
     norm = "batch"
+
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        channel_axis: int = 1,
+        dtype: Any = "float32",
+        virtual_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(
+            num_features,
+            eps=eps,
+            momentum=momentum,
+            affine=affine,
+            track_running_stats=track_running_stats,
+            channel_axis=channel_axis,
+            dtype=dtype,
+        )
+        if virtual_batch_size is not None:
+            self.virtual_batch_size = check_positive(virtual_batch_size, "virtual_batch_size")
 
 
 class InstanceNorm(_Tracking):

@@ -176,3 +176,76 @@ def test_a_failed_forward_leaves_nothing_to_differentiate():
         layer.forward(np.eye(4))
     with pytest.raises(RuntimeError, match="backward was called before forward"):
         layer.backward(np.eye(3))
+
+
+def in_pieces(x, g):
+    return x.reshape(-1, g, *x.shape[1:])
+
+
+@pytest.mark.parametrize("channel_axis", [1, -1])
+@pytest.mark.parametrize("g", [1, 2, 3, 6])
+def test_a_virtual_batch_is_a_batch_of_its_own(g, channel_axis):
+    x, dy = batch((6, 3, 3)), batch((6, 3, 3), seed=1)
+    options = {"channel_axis": channel_axis, "dtype": "float64"}
+    layer, piece = gnref.BatchNorm(3, virtual_batch_size=g, **options), gnref.BatchNorm(3, **options)
+    layer.weight = piece.weight = np.array([0.5, -1.0, 2.0])
+    y, dx, grads = [], [], []
+    for x_piece, dy_piece in zip(in_pieces(x, g), in_pieces(dy, g), strict=True):
+        y.append(piece.forward(x_piece)), dx.append(piece.backward(dy_piece)), grads.append(piece.grads)
+    np.testing.assert_allclose(layer.forward(x), np.concatenate(y), rtol=1e-12)
+    np.testing.assert_allclose(layer.backward(dy), np.concatenate(dx), rtol=1e-9, atol=1e-12)
+    for name, grad in layer.grads.items():
+        np.testing.assert_allclose(grad, sum(found[name] for found in grads), rtol=1e-10)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_running_statistics_move_once_to_the_average_of_the_virtual_batches(momentum):
+    x = batch((6, 3, 5))
+    layer = gnref.BatchNorm(3, virtual_batch_size=2, momentum=momentum, dtype="float64")
+    layer.forward(x)
+    mean = in_pieces(x, 2).mean(axis=(1, 3)).mean(axis=0)
+    var = in_pieces(x, 2).var(axis=(1, 3), ddof=1).mean(axis=0)
+    share = momentum or 1
+    np.testing.assert_allclose(layer.running_mean, share * mean)
+    np.testing.assert_allclose(layer.running_var, 1 - share + share * var)
+    assert layer.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("mode", ["eval", "freeze"])
+def test_running_statistics_know_no_virtual_batch(mode):
+    x, plain = batch((5, 3, 5)), gnref.BatchNorm(3, dtype="float64")
+    layer = gnref.BatchNorm(3, virtual_batch_size=2, dtype="float64")
+    layer.forward(x[:4])
+    plain.load_state_dict(layer.state_dict())
+    y = getattr(layer, mode)().forward(x)  # 2 does not divide 5
+    assert np.array_equal(y, getattr(plain, mode)().forward(x))
+    assert np.array_equal(layer.backward(x), plain.backward(x))
+
+
+def test_virtual_batches_without_running_statistics():
+    x = batch((6, 3, 5))
+    layer = gnref.BatchNorm(3, virtual_batch_size=2, track_running_stats=False, dtype="float64")
+    assert np.array_equal(layer.forward(x), gnref.batch_norm(x, virtual_batch_size=2))
+    assert np.array_equal(layer.eval().forward(x), gnref.batch_norm(x))
+
+
+@pytest.mark.parametrize("g", [6, None])
+def test_one_virtual_batch_is_the_whole_to_the_bit(g):
+    x, plain = batch((6, 3, 5)), gnref.BatchNorm(3, dtype="float64")
+    layer = gnref.BatchNorm(3, virtual_batch_size=g, dtype="float64")
+    assert np.array_equal(layer.forward(x), plain.forward(x))
+    assert np.array_equal(layer.backward(x), plain.backward(x))
+    assert all(np.array_equal(value, plain.state_dict()[key]) for key, value in layer.state_dict().items())
+
+
+@pytest.mark.parametrize("g", [0, -2, 1.5, True])
+def test_a_virtual_batch_of_no_size(g):
+    with pytest.raises(gnref.ShapeError, match=f"virtual_batch_size is {g}; expected a positive integer"):
+        gnref.BatchNorm(3, virtual_batch_size=g)
+
+
+def test_a_virtual_batch_that_does_not_divide_the_batch():
+    with pytest.raises(gnref.ShapeError, match=r"virtual_batch_size is 4; expected .* divides N = 6"):
+        gnref.BatchNorm(3, virtual_batch_size=4).forward(batch((6, 3, 5)))
+    with pytest.raises(TypeError, match="virtual_batch_size"):
+        gnref.InstanceNorm(3, virtual_batch_size=2)

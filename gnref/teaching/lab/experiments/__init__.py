@@ -1,0 +1,1 @@
+"""The paper's experiments, a module each: see `gnref.teaching.lab.experiment`."""

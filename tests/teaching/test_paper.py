@@ -1,0 +1,72 @@
+"""The paper's figures: each once, of the right status, and agreeing with what its text says of them."""
+
+import pytest
+
+from gnref.teaching import paper
+from gnref.teaching.paper import MARK, TABLES
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_every_row_is_as_long_as_the_columns(table):
+    assert {len(row) for row in table.rows.values()} == {len(table.columns)}
+    assert len(set(table.columns)) == len(table.columns)
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_every_figure_has_one_decimal(table):
+    figures = [f for row in table.rows.values() for f in row if f is not None]
+    assert figures == [round(f, 1) for f in figures]
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_what_is_from_notes_is_a_figure_of_the_table(table):
+    assert all(column in table.row(row) for row, column in table.from_notes)
+
+
+def test_what_is_from_notes_is_marked():
+    table = paper.CHANNELS_PER_GROUP
+    assert [table.status("group", K) for K in table.columns] == list("VNNNNNV")
+    assert {K for K in table.columns if MARK in table.cell("group", K)} == {32, 16, 8, 4, 2}
+    assert all(TABLES[name].from_notes == frozenset() for name in TABLES if name != "channels per group")
+
+
+def test_tables_that_meet_agree():
+    norms, sizes = paper.NORMS, paper.BATCH_SIZE
+    assert sizes["batch", 32] == norms["batch", "error"]
+    assert sizes["group", 32] == norms["group", "error"] == paper.GROUPS["group", 32]
+    assert paper.GROUPS["group", 1] == norms["layer", "error"]
+    assert paper.CHANNELS_PER_GROUP["group", 1] == norms["instance", "error"]
+
+
+def difference(table, better, worse, column):
+    return round(table[worse, column] - table[better, column], 1)
+
+
+def test_differences_that_the_papers_text_gives():
+    assert difference(paper.NORMS, "batch", "layer", "error") == 1.7
+    assert difference(paper.NORMS, "batch", "instance", "error") == 4.8
+    assert difference(paper.BATCH_SIZE, "group", "batch", 2) == 10.6
+    assert difference(paper.BATCH_SIZE, "group", "renorm", 4) == 2.1
+    assert difference(paper.DEEPER, "group", "batch", 2) == 8.9
+    assert difference(paper.FINE_TUNING_C4, "BN*", "GN", "box AP") == 1.1
+    assert difference(paper.FINE_TUNING_C4, "BN*", "GN", "mask AP") == 0.8
+    assert difference(paper.FINE_TUNING_HEAD, "BN*", "BN*, GN in the head", "box AP") == 0.9
+    assert difference(paper.FINE_TUNING_HEAD, "BN*, GN in the head", "GN in both", "box AP") == 0.5
+    assert difference(paper.FINE_TUNING, "ResNet-50, BN*", "ResNet-50, GN, long", "box AP") == 2.2
+    assert difference(paper.FINE_TUNING, "ResNet-50, BN*", "ResNet-50, GN, long", "mask AP") == 1.6
+    assert difference(paper.VIDEO, "group", "batch", (32, 8)) == 0.3
+    assert round(paper.VIDEO["group", (64, 4)] - paper.VIDEO["group", (32, 4)], 1) == 1.7
+    assert round(paper.VIDEO_TOP_5["group", (64, 4)] - paper.VIDEO_TOP_5["group", (32, 4)], 1) == 1.1
+
+
+def test_where_the_paper_has_no_figure():
+    assert paper.BATCH_SIZE.row("renorm") == {4: 26.3}
+    assert paper.BATCH_SIZE.cell("renorm", 2) == "-"
+    assert paper.FROM_SCRATCH.cell("ResNet-50, BN, synchronized", "mask AP") == "-"
+
+
+def test_unknown_keys_are_told():
+    with pytest.raises(KeyError, match="row is 'BN'; expected one of 'batch', 'group'"):
+        paper.VIDEO["BN", (32, 8)]
+    with pytest.raises(KeyError, match="column is 2; expected one of 4"):
+        paper.BATCH_SIZE["renorm", 2]
