@@ -301,7 +301,8 @@ def draw_epochs(theme):
     for ax, which in zip(axes, ("train", "test"), strict=True):
         for norm, N, line, name in SHOWN:
             errors = by_epoch(norm, N, which)
-            ax.plot(range(1, len(errors) + 1), errors, line, color=hue(norm, theme), lw=2, label=name)
+            epochs = range(1, len(errors) + 1) if which == "train" else records[0].result["tested"]
+            ax.plot(epochs, errors, line, color=hue(norm, theme), lw=2, label=name)
         figures.label(ax, theme, x="epoch", y="error, %")
         ax.set_ylim(35, 95)
     figures.legend(axes[0], theme, loc="lower left")

@@ -32,7 +32,7 @@ def short(**more):
 
 def made_up(settings, error=lambda s: 50 + 20 * (s["norm"] == "batch" and s["N"] == 2) + s["seed"]):
     """Records that nobody had to wait for."""
-    results = ({"error": error(s), "train": [], "test": [], "weights": 0} for s in settings)
+    results = ({"error": error(s), "train": [], "tested": [], "test": [], "weights": 0} for s in settings)
     return [Record(s, result, 1.0, {}, "") for s, result in zip(settings, results, strict=True)]
 
 
@@ -71,23 +71,27 @@ def test_a_run_is_the_same_again_and_another_one_with_another_seed():
     assert short()["weights"] != short(seed=1)["weights"]
 
 
-def told(monkeypatch, *tested):
-    """Let no network learn; the epochs' test errors are given, the training draws one number."""
-    drawn = []
+def told(monkeypatch, *errors):
+    """Let no network learn; the tests' errors are given by epoch, the training draws one number."""
+    drawn, by_epoch = [], [None]
 
     def train(net, data, plan, *, rng, change):
         drawn.append(rng.random())
-        return [Epoch(0.0, 0.0, error) for error in tested]
+        for error in errors:
+            by_epoch[0] = error
+            yield Epoch(0.0, 0.0)
 
     monkeypatch.setattr(batch_size, "train", train)
+    monkeypatch.setattr(batch_size, "error", lambda net, x, labels: by_epoch[0])
     return drawn
 
 
 def test_the_error_is_the_median_of_the_last_five_epochs(monkeypatch):
-    told(monkeypatch, 99.0, 60.0, 10.0, 50.0, 40.0, 20.0)
-    result = short()
+    told(monkeypatch, 99.0, 70.0, 88.0, 60.0, 10.0, 50.0, 40.0, 20.0)
+    result = short(epochs=8)
     assert result["error"] == 40
-    assert result["test"] == [99, 60, 10, 50, 40, 20]
+    assert result["tested"] == [1, 3, 4, 5, 6, 7, 8]
+    assert result["test"] == [99, 88, 60, 10, 50, 40, 20]
 
 
 def test_the_order_of_the_examples_follows_the_seed(monkeypatch):

@@ -74,7 +74,7 @@ def test_the_masks_are_the_first_predictions(monkeypatch):
 
 
 def test_the_training_error_is_the_last_epochs(monkeypatch):
-    epochs = [Epoch(1.0, 20.0, 30.0), Epoch(1.0, 10.0, 30.0)]
+    epochs = [Epoch(1.0, 20.0), Epoch(1.0, 10.0)]
     monkeypatch.setattr(finetune, "train", lambda *arguments, **options: iter(epochs))
     assert finetune.run(setting(norm="group"))["train_error"] == 10
 

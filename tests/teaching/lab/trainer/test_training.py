@@ -1,6 +1,7 @@
 import os
 import sys
 
+import numba
 import numpy as np
 import pytest
 
@@ -60,7 +61,7 @@ def numbers(n):
 def test_it_learns(norm):
     epochs = history(make(norm), Plan(8, 8, 0.4))
     assert epochs[-1].loss < 0.7 * epochs[0].loss
-    assert epochs[-1].test_error < 25 < 50 < epochs[0].train_error
+    assert epochs[-1].error < 25 < 50 < epochs[0].error
 
 
 def test_the_same_seed_gives_the_same_bits():
@@ -94,15 +95,29 @@ def test_group_norm_does_not_see_the_virtual_batch():
 def test_every_example_once_per_epoch_in_another_order():
     layer = Recorder()
     list(train(Network(layer), numbers(6), Plan(2, 2, 1.0), rng=np.random.default_rng(0)))
-    first, second = (np.concatenate(layer.seen[i : i + 3]).ravel().tolist() for i in (0, 4))
+    first, second = (np.concatenate(layer.seen[i : i + 3]).ravel().tolist() for i in (0, 3))
     assert sorted(first) == sorted(second) == [1, 2, 3, 4, 5, 6]
     assert first != second
+
+
+def test_norms_keep_to_one_thread_and_the_callers_number_comes_back():
+    asked, before = [], numba.get_num_threads()
+
+    def change(rng, x):
+        asked.append(numba.get_num_threads())
+        return x
+
+    for _ in train(
+        Network(Recorder()), numbers(4), Plan(1, 2, 1.0), rng=np.random.default_rng(0), change=change
+    ):
+        asked.append(numba.get_num_threads())
+    assert asked == [1, 1, before]
 
 
 def test_too_few_for_a_batch_are_left_out():
     layer = Recorder()
     list(train(Network(layer), numbers(7), Plan(1, 3, 1.0), rng=np.random.default_rng(0)))
-    assert [len(x) for x in layer.seen] == [3, 3, 2]  # the last is the test
+    assert [len(x) for x in layer.seen] == [3, 3]
 
 
 def test_the_rate_is_in_proportion_to_the_batch_and_follows_the_schedule():
@@ -119,19 +134,18 @@ def test_the_rate_is_in_proportion_to_the_batch_and_follows_the_schedule():
     assert layer.weight.item() == pytest.approx(-(1 + 1 / 2 + 1 / 3 + 1 / 4))  # 8 * 4 / 32 = 1
 
 
-def test_change_sees_every_training_batch_and_no_test():
+def test_change_sees_every_training_batch():
     layer = Recorder()
     options = {"rng": np.random.default_rng(0), "change": lambda rng, x: -x}
     list(train(Network(layer), numbers(4), Plan(1, 2, 1.0), **options))
-    assert [bool((x > 0).all()) for x in layer.seen] == [False, False, True]
+    assert [bool((x < 0).all()) for x in layer.seen] == [True, True]
 
 
 def test_what_an_epoch_reports():
     data, layer = numbers(4), Recorder()  # scores (x, 0) with x > 0: class 0 always wins
     (epoch,) = train(Network(layer), data, Plan(1, 2, 1.0), rng=np.random.default_rng(0))
     assert epoch.loss == pytest.approx(np.log1p(np.exp(-data.x_train)).mean())
-    assert epoch.train_error == 0
-    assert epoch.test_error == 50
+    assert epoch.error == 0
 
 
 def test_modes_follow_what_is_done_and_frozen_norms_stay():
@@ -139,8 +153,10 @@ def test_modes_follow_what_is_done_and_frozen_norms_stay():
     norms(net)[0].freeze()
     epochs = train(net, blobs(), Plan(2, 8, 0.2), rng=np.random.default_rng(2))
     next(epochs)
+    error(net, *blobs()[2:])
     assert [norm.mode for norm in norms(net)] == ["frozen"] + 6 * ["eval"]
     next(epochs)
+    assert [norm.mode for norm in norms(net)] == ["frozen"] + 6 * ["train"]
     counts = [int(norm.num_batches_tracked) for norm in norms(net)]
     assert counts == [0] + 6 * [2 * 3]  # steps, no tests
     set_mode(net, "train")
