@@ -22,6 +22,7 @@ from gnref.teaching.lab.trainer.loss import cross_entropy
 from gnref.teaching.lab.trainer.nets import residual_net
 from gnref.teaching.lab.trainer.network import Network
 from gnref.teaching.lab.trainer.sgd import SGD
+from gnref.teaching.lab.trainer.training import one_thread
 
 NORMS = {"batch": gnref.BatchNorm, "group": lambda C: gnref.GroupNorm(4, C)}
 N, SIZE, CLASSES = 32, 16, 10
@@ -46,10 +47,11 @@ def our_step(net: Network, x: Any, labels: Any) -> Run:
     sgd = SGD(net.walk(), momentum=MOMENTUM, decay=DECAY)
 
     def step() -> float:
-        loss, dscores = cross_entropy(net.forward(x), labels)
-        net.backward(dscores)
-        sgd.step(RATE)
-        return loss
+        with one_thread():  # as `train` has it
+            loss, dscores = cross_entropy(net.forward(x), labels)
+            net.backward(dscores)
+            sgd.step(RATE)
+            return loss
 
     return step
 

@@ -24,6 +24,8 @@ def run(arguments: Namespace) -> int:
     asked = experiment.settings(arguments.seeds, arguments.quick)
     settings = list({key(setting): setting for setting in asked}.values())  # parts of it may share runs
     results = Results(arguments.folder, experiment.NAME)
+    if arguments.json is not None and arguments.json.resolve() == results.path:
+        raise ValueError(f"--json is {str(arguments.json)!r}, where all runs are kept; expected another file")
     before, start = len(finished(results, settings)), perf_counter()
     try:
         records = sweep(experiment.NAME, settings, arguments.processes, arguments.folder)

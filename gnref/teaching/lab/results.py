@@ -41,11 +41,12 @@ class Results:
         check_folder(Path(folder))
         if self.path.exists() and not os.access(self.path, os.W_OK):
             raise PermissionError(f"{str(self.path)!r} is read-only; expected a file that can be written")
+        self._own: dict[tuple[str, str], Record] = {}  # which another sweep may have written over
         self.reload()
 
     def reload(self) -> None:
         """Read the file again, to which another sweep may have added."""
-        self._records = self._read()
+        self._records = self._read() | self._own
 
     def find(self, setting: Setting, versions: dict[str, str]) -> Record | None:
         """Return the run of this setting with these versions, or None."""
@@ -53,8 +54,8 @@ class Results:
 
     def add(self, record: Record) -> None:
         """Save a run, besides all that are there; the file is whole at every moment."""
+        self._own[_identity(record)] = record
         self.reload()
-        self._records[_identity(record)] = record
         write_whole(self.path, to_json(self.name, self._records.values()))
 
     def _read(self) -> dict[tuple[str, str], Record]:

@@ -52,6 +52,14 @@ def test_a_setting_that_is_there_twice_counts_once(lab, toy, capsys, monkeypatch
     assert "\n2 runs, in" in capsys.readouterr().out
 
 
+def test_json_into_the_file_of_all_runs_is_refused(lab, tmp_path, capsys):
+    assert lab("--seeds", "3") == 0
+    kept = (tmp_path / "gnref-lab" / "toy.json").read_bytes()
+    assert lab("--json", "gnref-lab/toy.json", "--overwrite") == 2
+    assert "where all runs are kept; expected another file" in capsys.readouterr().err
+    assert (tmp_path / "gnref-lab" / "toy.json").read_bytes() == kept
+
+
 def test_quick_says_what_it_is_worth(lab, capsys):
     assert lab("--quick") == 0
     shown = capsys.readouterr().out

@@ -41,6 +41,14 @@ def test_two_sweeps_and_two_versions_keep_each_others_runs(tmp_path):
     assert one.find({"N": 2, "seed": 0}, {"gnref": "2"}) == record(0, version="2")
 
 
+def test_a_run_that_another_sweep_wrote_over_comes_back_with_the_next(tmp_path):
+    one = Results(tmp_path, "toy")
+    one.add(record(0))
+    (tmp_path / "toy.json").unlink()  # as if another sweep had read the file before, and written it after
+    one.add(record(1))
+    assert Results(tmp_path, "toy").find({"N": 2, "seed": 0}, {"gnref": "1"}) == record(0)
+
+
 GOOD = '{"format": 1, "experiment": "toy", "records": []}'
 RUN = '{"setting": {}, "result": {}, "seconds": 1, "versions": {"gnref": "1"}, "finished": ""}'
 

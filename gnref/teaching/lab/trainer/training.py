@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from gnref.kernels.cpu.launch import uses_prange
 from gnref.layers.layer import Layer
 from gnref.teaching.lab.trainer.loss import cross_entropy
 from gnref.teaching.lab.trainer.network import Network
@@ -154,6 +155,9 @@ def one_thread() -> Iterator[None]:
 
     With two threads each, and two cores, a step of `residual_net` takes seven times as long.
     """
+    if not uses_prange():  # then Numba has no threads, and need not start any
+        yield
+        return
     before = numba.get_num_threads()
     numba.set_num_threads(1)
     try:

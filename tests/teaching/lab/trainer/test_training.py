@@ -7,6 +7,7 @@ import pytest
 
 import gnref
 from gnref.bench.process import output_of
+from gnref.teaching.lab.trainer import training
 from gnref.teaching.lab.trainer.nets import residual_net
 from gnref.teaching.lab.trainer.network import Network
 from gnref.teaching.lab.trainer.norms import make_norm
@@ -112,6 +113,12 @@ def test_norms_keep_to_one_thread_and_the_callers_number_comes_back():
     ):
         asked.append(numba.get_num_threads())
     assert asked == [1, 1, before]
+
+
+def test_without_a_threading_layer_norms_are_left_alone(monkeypatch):
+    monkeypatch.setattr(training, "uses_prange", lambda: False)
+    monkeypatch.setattr(training.numba, "get_num_threads", None)  # would look for the layer
+    assert predict(Network(), np.array([[0.1, 0.9]])).tolist() == [1]
 
 
 def test_too_few_for_a_batch_are_left_out():
