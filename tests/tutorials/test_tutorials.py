@@ -20,7 +20,7 @@ CHECK = re.compile(r'^check\("(\w+)", (\w+)\)$', re.MULTILINE)
 SOLUTION = re.compile(
     r"<details>\s*<summary>Solution</summary>\s*```python\n(.*?)```.*?</details>", re.DOTALL
 )
-ONE_CELL = 300  # seconds, after which it counts as hanging
+ONE_CELL = 900  # seconds, after which it counts as hanging
 
 
 def read(name):
