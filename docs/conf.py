@@ -49,6 +49,7 @@ nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_execution_timeout = 900  # seconds a cell; tutorial 6 trains for two minutes on two quiet cores
 nb_execution_in_temp = True
+nb_render_markdown_format = "myst"  # what cells show may have tables, which CommonMark does not
 nb_merge_streams = True
 # The explorer brings its own picture and is mounted by host.js: no widget manager, which a CDN would serve.
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}

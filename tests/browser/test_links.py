@@ -1,4 +1,4 @@
-"""Every link inside the built site leads somewhere, its anchor included."""
+"""Every link inside the built site leads somewhere, its anchor included; tables are tables."""
 
 import re
 from html.parser import HTMLParser
@@ -81,3 +81,10 @@ def test_what_is_loaded_from_elsewhere_is_found():
 @pytest.mark.parametrize("link", ["nowhere.html", "#nowhere", "explorer.html#nowhere", "javascript:void(0)"])
 def test_a_dead_link_is_found(pages, link):
     assert dead((SITE / "index.html").resolve(), link, pages)
+
+
+def test_what_cells_show_as_a_table_is_one():
+    paths = sorted((SITE / "tutorials").glob("[0-9]*.html"))
+    if not paths:
+        pytest.skip("needs the built site: make site")
+    assert [path.name for path in paths if re.search(r"<p>\|", path.read_text(encoding="utf-8"))] == []
