@@ -65,6 +65,7 @@ def test_a_record_says_what_it_ran_on(toy):
     record = run_once(EXPERIMENTS["toy"], {"N": 2, "seed": 0})
     assert isinstance(record.result["deaf"], list)  # as it will be when it comes from a file
     assert record.versions == versions()
+    assert record.versions["code"] == code()
     assert {"gnref", "code", "python", "numpy", "machine"} <= set(record.versions)
     assert record.finished.endswith("+00:00")
 
