@@ -38,6 +38,22 @@ def test_tables_that_meet_agree():
     assert paper.CHANNELS_PER_GROUP["group", 1] == norms["instance", "error"]
 
 
+def test_the_figures():
+    assert [
+        f"{paper.NORMS[norm, 'error']}" for norm in ("batch", "layer", "instance", "group", "weight")
+    ] == [*("23.6", "25.3", "28.4", "24.1", "28.2")]
+    assert list(paper.BATCH_SIZE.row("batch").values()) == [23.6, 23.7, 24.8, 27.3, 34.7]
+    assert list(paper.BATCH_SIZE.row("group").values()) == [24.1, 24.2, 24.0, 24.2, 24.1]
+    assert paper.GROUPS.row("group") == {64: 24.6, 32: 24.1, 16: 24.6, 8: 24.4, 4: 24.6, 2: 24.7, 1: 25.3}
+    per_group = {64: 24.4, 32: 24.5, 16: 24.2, 8: 24.3, 4: 24.8, 2: 25.6, 1: 28.4}
+    assert paper.CHANNELS_PER_GROUP.row("group") == per_group
+    assert [list(row) for row in paper.VIDEO.rows.values()] == [[73.3, 72.1, 73.3], [73.0, 72.8, 74.5]]
+    assert [list(row) for row in paper.VIDEO_TOP_5.rows.values()] == [[90.7, 90.0, 90.8], [90.6, 90.6, 91.7]]
+    assert list(paper.FINE_TUNING.rows.values()) == [
+        *((38.6, 34.5), (40.3, 35.7), (40.8, 36.1), (40.9, 36.4), (41.8, 36.8), (42.3, 37.2))
+    ]
+
+
 def difference(table, better, worse, column):
     return round(table[worse, column] - table[better, column], 1)
 

@@ -46,7 +46,7 @@ def ghost_batch_norm(x, N, eps):
             "You cut the batch into N pieces. It is to be cut into pieces of N images: print `pieces.shape`.",
         ),
         Mistake(
-            "every so-manieth image",
+            "every few images",
             "pieces = x.reshape(-1, N, *x.shape[1:])\n"
             "    mean = pieces.mean(axis=(1, 3, 4), keepdims=True)\n"
             "    var = pieces.var(axis=(1, 3, 4), keepdims=True)",
@@ -54,7 +54,7 @@ def ghost_batch_norm(x, N, eps):
             "    mean = pieces.mean(axis=(0, 3, 4), keepdims=True)\n"
             "    var = pieces.var(axis=(0, 3, 4), keepdims=True)",
             "Your pieces have N images each, but not N neighbours: the first image shares its mean with one "
-            "far behind it. Which of the two new axes runs fastest?",
+            "far behind it. Which of the two new axes runs faster?",
         ),
         Mistake(
             "the whole batch",
@@ -221,7 +221,8 @@ MOVED = Exercise(
             "constant statistics",
             '{"batch", "renorm"}',
             '{"batch", "renorm", "constant"}',
-            'The statistics of "constant" are numbers that no later batch changes. Can N reach them?',
+            'The statistics of "constant" are those of the first 32 images, which were never cut. Can N '
+            "reach them?",
         ),
         Mistake(
             "instance norm",

@@ -203,7 +203,8 @@ def spread_of_mean(sigma, N, T, rho):
             "a clip counts once",
             "(1 + (T - 1) * rho) / (N * T)",
             "1 / N",
-            "This is right where all frames of a clip are equal, rho = 1. Others add a little of their own.",
+            "This is right where all frames of a clip are equal, rho = 1. With rho below 1 every further "
+            "frame adds a little.",
         ),
         Mistake(
             "a frame paired with itself",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from time import sleep, time
 from typing import Any
 
 from gnref.teaching.lab.experiment import Record, Setting, key
 
+STALE = 10
 FORMAT = 1  # of the file; another one where this code could not read it
 
 
@@ -55,8 +58,9 @@ class Results:
     def add(self, record: Record) -> None:
         """Save a run, besides all that are there; the file is whole at every moment."""
         self._own[_identity(record)] = record
-        self.reload()
-        write_whole(self.path, to_json(self.name, self._records.values()))
+        with locked(self.path):
+            self.reload()
+            write_whole(self.path, to_json(self.name, self._records.values()))
 
     def _read(self) -> dict[tuple[str, str], Record]:
         """The runs in the file, by what they are known by."""
@@ -95,6 +99,28 @@ def to_json(name: str, records: Iterable[Record]) -> str:
     """
     lines = ",\n".join(json.dumps(asdict(record)) for record in records)
     return f'{{"format": {FORMAT}, "experiment": {json.dumps(name)}, "records": [\n{lines}\n]}}\n'
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other sweeps from reading and writing a file meanwhile, which takes them milliseconds.
+
+    A lock of more than `STALE` seconds was left behind by a process that was killed.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    while True:
+        try:
+            lock.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            with suppress(FileNotFoundError):
+                if time() - lock.stat().st_mtime > STALE:
+                    lock.unlink()
+            sleep(0.01)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -36,7 +36,8 @@ ONE_THREAD = dict.fromkeys(
     "1",
 )
 PACKAGES = ("numpy", "numba", "scikit-image", "scikit-learn")  # which have a part in the numbers
-ROOMS = ("functional", "kernels", "layers", "teaching/lab")  # of gnref, which have one
+ROOMS = ("functional", "kernels", "layers", "teaching/lab/data", "teaching/lab/trainer")  # of gnref
+RUNS = ("batch_size", "groups", "finetune", "video")  # of the experiments; their other files draw and tell
 Keep = Callable[[Record], None]
 
 
@@ -124,11 +125,12 @@ def versions() -> dict[str, str]:
     Examples
     --------
     >>> list(versions())[:5]
-    ['gnref', 'code', 'python', 'machine', 'numpy']
+    ['gnref', 'code', 'backend', 'python', 'machine']
     """
     found = {
         "gnref": gnref.__version__,
         "code": code(),
+        "backend": os.environ.get("GNREF_BACKEND") or "cpu",
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
     }
@@ -142,7 +144,9 @@ def versions() -> dict[str, str]:
 def code() -> str:
     """Return a short hash of gnref's own lines that a run goes through: changed, they are another version."""
     package = Path(gnref.__file__).parent
-    files = [*package.glob("*.py"), *(file for room in ROOMS for file in (package / room).rglob("*.py"))]
+    files = [file for file in package.glob("*.py") if file.name != "cli.py"]
+    files += [file for room in ROOMS for file in (package / room).rglob("*.py")]
+    files += [file for file in (package / "teaching/lab/experiments").glob("*.py") if file.stem in RUNS]
     digest = sha256()
     for file in sorted(files):
         digest.update(file.relative_to(package).as_posix().encode() + file.read_bytes())

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -47,6 +49,32 @@ def test_a_run_that_another_sweep_wrote_over_comes_back_with_the_next(tmp_path):
     (tmp_path / "toy.json").unlink()  # as if another sweep had read the file before, and written it after
     one.add(record(1))
     assert Results(tmp_path, "toy").find({"N": 2, "seed": 0}, {"gnref": "1"}) == record(0)
+
+
+ADD = """
+import sys
+from gnref.teaching.lab.experiment import Record
+from gnref.teaching.lab.results import Results
+for seed in range(25):
+    setting = {"seed": seed, "who": sys.argv[2]}
+    Results(sys.argv[1], "toy").add(Record(setting, {}, 1.0, {"gnref": "1"}, ""))
+"""
+
+
+def test_two_processes_lose_none_of_their_runs(tmp_path):
+    command = [sys.executable, "-c", ADD, str(tmp_path)]
+    both = [subprocess.Popen([*command, who]) for who in "ab"]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    found = Results(tmp_path, "toy")
+    settings = [{"seed": seed, "who": who} for seed in range(25) for who in "ab"]
+    assert all(found.find(setting, {"gnref": "1"}) for setting in settings)
+
+
+def test_a_lock_left_behind_holds_nobody_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "STALE", -1)
+    (tmp_path / ".toy.json.lock").touch()
+    Results(tmp_path, "toy").add(record(0))
+    assert [path.name for path in tmp_path.iterdir()] == ["toy.json"]
 
 
 GOOD = '{"format": 1, "experiment": "toy", "records": []}'

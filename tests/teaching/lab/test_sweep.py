@@ -2,6 +2,7 @@
 
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +102,14 @@ def test_other_lines_of_gnref_are_another_version(monkeypatch, tmp_path):
         (package / room / "reference.py").write_text("x = 2\n", encoding="utf-8")
     assert hashes[0] == hashes[1] == hashes[2]  # the kit has no part in a run
     assert code.__wrapped__() != hashes[0]
+
+
+def test_the_files_of_which_a_change_is_another_version_are_there():
+    package = Path(gnref.__file__).parent
+    assert all((package / room).is_dir() for room in module.ROOMS)
+    assert {
+        module.EXPERIMENTS[name].rpartition(".")[2] for name in ("batch-size", "groups", "finetune", "video")
+    } == set(module.RUNS)
 
 
 def test_a_sweep_keeps_its_runs_where_the_environment_says(toy, here, tmp_path, monkeypatch):

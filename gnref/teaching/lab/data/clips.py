@@ -34,7 +34,7 @@ WAYS = {  # rows down and columns to the right, at each move; the class is the p
 def clips(
     per_photo: int, side: str, rng: np.random.Generator, T: int = FRAMES, size: int = SIZE
 ) -> tuple[Array, Array]:
-    """Pan over one half of each photograph, from places drawn at random; every way equally often.
+    """Pan over one half of each photograph, from places drawn at random, the ways in turn.
 
     Parameters
     ----------

@@ -14,7 +14,6 @@ from zlib import crc32
 
 import numpy as np
 
-from gnref.layers.layer import Layer
 from gnref.teaching import paper
 from gnref.teaching.lab import figures
 from gnref.teaching.lab.data.digits import digit_data
@@ -32,7 +31,6 @@ from gnref.teaching.lab.experiments.batch_size_settings import (
     settings,
 )
 from gnref.teaching.lab.tables import Table, beside, gather, spread
-from gnref.teaching.lab.trainer.constant import ConstantNorm
 from gnref.teaching.lab.trainer.nets import residual_net
 from gnref.teaching.lab.trainer.network import Network
 from gnref.teaching.lab.trainer.norms import NORMS, make_norm
@@ -68,14 +66,16 @@ def run(setting: Setting) -> Result:
     Raises
     ------
     ValueError
-        An unknown norm, a batch larger than the data, an N that does not divide it.
+        An unknown norm or data, a batch larger than the data, an N that does not divide it.
     """
     norm, N, batch, seed = (setting[name] for name in ("norm", "N", "batch", "seed"))
     if norm not in NORMS:
         raise ValueError(f"norm is {norm!r}; expected one of {', '.join(NORMS)}")
+    if setting["data"] not in LIGHTING:
+        raise ValueError(f"data is {setting['data']!r}; expected one of {', '.join(LIGHTING)}")
     if N < 1 or batch % N:
         raise ValueError(f"N is {N}; expected a divisor of the batch, {batch}")
-    net = residual_net(lambda C: norm_of(norm, C, N if batch > N else None), 10, rng=_rng(seed, 4))
+    net = residual_net(lambda C: make_norm(norm, C, GROUPS, N if batch > N else None), 10, rng=_rng(seed, 4))
     light, photos = setting["lighting"], setting["data"] == "photos"
     data = photo_data(seed, strength=light) if photos else digit_data(seed, light)
 
@@ -95,11 +95,6 @@ def run(setting: Setting) -> Result:
         "test": list(tested.values()),
         "weights": checksum(net),
     }
-
-
-def norm_of(norm: str, C: int, N: int | None) -> Layer:
-    """Return a norm of the experiment, which takes statistics over pieces of N images if it looks at N."""
-    return ConstantNorm(C) if norm == "constant" else make_norm(norm, C, GROUPS, N)
 
 
 def checksum(net: Network) -> int:

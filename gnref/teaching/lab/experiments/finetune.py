@@ -66,6 +66,10 @@ def run(setting: Setting) -> Result:
     for name, known in {"norm": NORMS, "light": LIGHTS, "start": STARTS, "statistics": STATISTICS}.items():
         if setting[name] not in known:
             raise ValueError(f"{name} is {setting[name]!r}; expected one of {', '.join(known)}")
+    if setting["statistics"] == "new" and norm != "frozen":
+        raise ValueError(f"statistics is 'new'; expected 'old' with norm {norm!r}, which freezes none")
+    if setting["start"] == "scratch" and norm == "frozen":
+        raise ValueError("start is 'scratch'; expected 'pretrained', since a frozen norm needs statistics")
     data = mosaic_data(seed, setting["light"])
     if not 1 <= N <= len(data.x_train):
         raise ValueError(f"N is {N}; expected 1 to {len(data.x_train)}, the number of training mosaics")

@@ -40,8 +40,11 @@ def cross_entropy(scores: Array, labels: Array) -> tuple[float, Array]:
     K = scores.shape[1]
     if labels.shape != (len(scores), *scores.shape[2:]):
         raise ValueError(
-            f"labels have shape {labels.shape}; expected one for each {K} of scores {scores.shape}"
+            f"labels have shape {labels.shape}; expected {(len(scores), *scores.shape[2:])}, for scores of "
+            f"shape {scores.shape}"
         )
+    if not labels.size:
+        raise ValueError(f"scores have shape {scores.shape}; expected at least one")
     if labels.min() < 0 or labels.max() >= K:
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}; expected 0 to {K - 1}")
     shifted = scores - scores.max(axis=1, keepdims=True)  # exp stays in range; p is the same

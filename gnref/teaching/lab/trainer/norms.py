@@ -70,8 +70,8 @@ class BatchRenorm(gnref.BatchNorm):
         C.
     r_max, d_max : float
         1.5 and 0.5, as Wu & He 2018 take them for a batch of 4.
-    options
-        eps, momentum, virtual_batch_size and dtype, of `gnref.BatchNorm`.
+    eps, momentum, virtual_batch_size, dtype
+        Of `gnref.BatchNorm`.
 
     Notes
     -----
@@ -88,8 +88,19 @@ class BatchRenorm(gnref.BatchNorm):
 
     _training = False  # in the last forward pass
 
-    def __init__(self, num_features: int, *, r_max: float = 1.5, d_max: float = 0.5, **options: Any) -> None:
-        super().__init__(num_features, **options)
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        r_max: float = 1.5,
+        d_max: float = 0.5,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        virtual_batch_size: int | None = None,
+        dtype: Any = "float32",
+    ) -> None:
+        own: dict[str, Any] = {"eps": eps, "momentum": momentum, "virtual_batch_size": virtual_batch_size}
+        super().__init__(num_features, dtype=dtype, **own)
         self.r_max, self.d_max = r_max, d_max
 
     def forward(self, x: Array) -> Array:

@@ -44,9 +44,11 @@ def remeasure(network: Network, x: Array) -> None:
     before = [(norm.momentum, norm.mode) for norm in layers]
     for norm in layers:
         norm.momentum, norm.mode = 1.0, "train"
-    network.forward(x)
-    for norm, (momentum, mode) in zip(layers, before, strict=True):
-        norm.momentum, norm.mode = momentum, mode
+    try:
+        network.forward(x)
+    finally:
+        for norm, (momentum, mode) in zip(layers, before, strict=True):
+            norm.momentum, norm.mode = momentum, mode
 
 
 def _batch_norms(network: Network) -> list[Any]:

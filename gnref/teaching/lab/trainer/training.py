@@ -12,6 +12,7 @@ import numpy as np
 
 from gnref.kernels.cpu.launch import uses_prange
 from gnref.layers.layer import Layer
+from gnref.teaching.lab.trainer.convolution import Convolution
 from gnref.teaching.lab.trainer.loss import cross_entropy
 from gnref.teaching.lab.trainer.network import Network
 from gnref.teaching.lab.trainer.sgd import SGD, cosine
@@ -126,15 +127,13 @@ def _epochs(
 ) -> Iterator[Epoch]:
     """Train, and yield each epoch as it ends."""
     n = len(data.x_train)
-    first = next(network.walk())
-    first.needs_dx = False  # type: ignore[attr-defined] # nobody asks for the gradient of the data
     sgd = SGD(network.walk(), momentum=plan.momentum, decay=plan.decay, decay_norms=plan.decay_norms)
     per_epoch = n // plan.batch
     for epoch in range(plan.epochs):
         order = rng.permutation(n)
         losses, wrong, seen = [], 0, 0
         set_mode(network, "train")
-        with one_thread():
+        with one_thread(), data_first(network):
             for i in range(per_epoch):
                 picked = order[i * plan.batch : (i + 1) * plan.batch]
                 x, labels = data.x_train[picked], data.labels_train[picked]
@@ -147,6 +146,20 @@ def _epochs(
                 wrong += int((scores.argmax(axis=1) != labels).sum())
                 seen += labels.size
         yield Epoch(float(np.mean(losses)), 100 * wrong / seen)
+
+
+@contextmanager
+def data_first(network: Network) -> Iterator[None]:
+    """Spare the first convolution its dx: what it sees are the data, whose gradient nobody asks for."""
+    first = next(network.walk(), None)
+    if not isinstance(first, Convolution):
+        yield
+        return
+    first.needs_dx = False
+    try:
+        yield
+    finally:
+        first.needs_dx = True
 
 
 @contextmanager
@@ -195,7 +208,7 @@ def predict(network: Network, x: Array, batch: int = 128) -> Array:
     x : ndarray
         (n, C, *S).
     batch : int
-        How many are looked at at once; it changes nothing but the memory that it takes.
+        How many are looked at at once, which decides on the memory that it takes.
 
     Returns
     -------

@@ -118,6 +118,7 @@ def test_the_light_reaches_the_training_too(monkeypatch):
     ("wrong", "sentence"),
     [
         ({"norm": "bach"}, "norm is 'bach'; expected one of batch, layer, "),
+        ({"data": "cifar"}, "data is 'cifar'; expected one of photos, digits"),
         ({"N": 12}, "N is 12; expected a divisor of the batch, 32"),
         ({"N": 0}, "N is 0; expected a divisor of the batch, 32"),
         ({"batch": 96, "N": 96}, "batch is 96; expected at most the 80 training examples"),

@@ -42,7 +42,7 @@ def test_scores_are_left_alone_and_their_dtype_is_kept():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, 1, 2], r"labels have shape \(3,\); expected one for each 3 of scores \(2, 3\)"),
+        ([0, 1, 2], r"labels have shape \(3,\); expected \(2,\), for scores of shape \(2, 3\)"),
         ([0, 3], "labels run from 0 to 3; expected 0 to 2"),
         ([-1, 0], "labels run from -1 to 0; expected 0 to 2"),
     ],
@@ -50,3 +50,8 @@ def test_scores_are_left_alone_and_their_dtype_is_kept():
 def test_bad_labels(labels, message):
     with pytest.raises(ValueError, match=message):
         cross_entropy(np.zeros((2, 3)), np.array(labels))
+
+
+def test_no_labels_at_all():
+    with pytest.raises(ValueError, match=r"scores have shape \(0, 3\); expected at least one"):
+        cross_entropy(np.zeros((0, 3)), np.array([], int))

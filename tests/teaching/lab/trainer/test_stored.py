@@ -69,3 +69,10 @@ def test_group_norm_stores_nothing():
     net = Network(gnref.GroupNorm(1, 3))
     assert stored(net) == []
     assert np.array_equal(net.forward(X), (remeasure(net, X), net.forward(X))[1])
+
+
+def test_measuring_that_fails_leaves_the_modes():
+    network = Network(gnref.BatchNorm(2).freeze())
+    with pytest.raises(gnref.ShapeError):
+        remeasure(network, np.ones((4, 3)))
+    assert (network.parts[0].mode, network.parts[0].momentum) == ("frozen", 0.1)

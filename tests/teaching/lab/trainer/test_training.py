@@ -228,3 +228,12 @@ def test_a_virtual_batch_that_does_not_fit():
 def test_an_unknown_mode():
     with pytest.raises(ValueError, match="mode is 'test'; expected 'train' or 'eval'"):
         set_mode(Network(Linear(1, 1, rng=np.random.default_rng(0))), "test")
+
+
+def test_after_training_the_first_convolution_has_a_gradient_again():
+    net = make()
+    for _ in train(net, blobs(), Plan(1, 8, 0.2), rng=np.random.default_rng(2)):
+        assert net.parts[0].needs_dx
+    x, _ = blobs()[:2]
+    net.forward(x[:4])
+    assert np.abs(net.backward(np.ones((4, net.parts[-1].weight.shape[0]), np.float32))).max() > 0
