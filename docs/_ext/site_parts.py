@@ -15,6 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 from gnref.conventions import as_markdown
 from gnref.teaching.explorer import explorer_html
 from gnref.teaching.explorer.state import State
+from gnref.teaching.lab.data.photos import PHOTOS
 from gnref.teaching.lab.tables import reported
 from gnref.teaching.paper import PROTOCOL, TABLES
 
@@ -66,6 +67,16 @@ class Paper(SphinxDirective):
         return self.parse_text_to_nodes("\n\n".join([*tables, "**The protocol**", "\n".join(protocol)]))
 
 
+class Photos(SphinxDirective):
+    """The photographs of `gnref.teaching.lab`: what each shows, where it is from, its licence."""
+
+    def run(self) -> list[nodes.Node]:
+        """The table."""
+        rows = [f"| `{p.name}` | {p.shows} | {p.source} | {p.licence} |" for p in PHOTOS]
+        head = ["| in scikit-image | shows | from | its licence, as stated there |", "|---|---|---|---|"]
+        return self.parse_text_to_nodes("\n".join([*head, *rows]))
+
+
 class Tutorials(SphinxDirective):
     """A card for each tutorial: its number, its title and its first sentence."""
 
@@ -106,7 +117,7 @@ def notebook_of(app: Sphinx, page: str, template: str, context: dict[str, Any], 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx of the above."""
-    for directive in (Explorer, Piece, Conventions, Paper, Tutorials):
+    for directive in (Explorer, Piece, Conventions, Paper, Photos, Tutorials):
         app.add_directive(directive.__name__.lower(), directive)
     app.connect("html-page-context", notebook_of)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

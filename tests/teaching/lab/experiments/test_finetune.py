@@ -144,6 +144,11 @@ def test_only_the_light_differs(light):
     [
         ({"norm": "weight"}, "norm is 'weight'; expected one of batch, frozen, group"),
         ({"light": "night"}, "light is 'night'; expected one of clear, fog, bright fog"),
+        ({"statistics": "new"}, "statistics is 'new'; expected 'old' with norm 'batch', which freezes none"),
+        (
+            {"norm": "frozen", "start": "scratch"},
+            "start is 'scratch'; expected 'pretrained', since a frozen norm needs statistics",
+        ),
         ({"N": 9}, "N is 9; expected 1 to 8, the number of training mosaics"),
         ({"N": 0}, "N is 0; expected 1 to 8, the number of training mosaics"),
     ],
