@@ -22,7 +22,8 @@
 # - predict Table 3 of the GroupNorm paper, and measure it on a small scale, in about a minute;
 # - find the one norm that decides here, and learn what every choice of G throws away.
 #
-# You need [tutorial 3](03_one_reshape); [tutorial 6](06_batch_size) trains the same network.
+# You need [tutorial 3](03_one_reshape) and `pip install 'gnref[tutorials]'`. [Tutorial 6](06_batch_size)
+# trains the same network.
 
 # %%
 import numpy as np
@@ -122,9 +123,9 @@ assert len(as_groups) == 7 + 2 * 7 + 2  # of the convolutions, the norms, the la
 assert all(np.array_equal(a, b) for a, b in zip(as_groups, as_instances, strict=True))
 
 # %% [markdown]
-# **G = 1 is layer norm**, the paper's. PyTorch's has the same sets, and a weight for each *element*, so the
-# two agree if all elements of a channel have the same weight. In the backward pass the paper's dweight is
-# then the sum of PyTorch's over the pixels.
+# **G = 1 is layer norm**, the paper's. PyTorch's has the same sets, but a weight for each *element*. The two
+# agree if all elements of a channel have the same one; the paper's dweight is then the sum of PyTorch's over
+# the pixels.
 
 # %%
 rng = np.random.default_rng(7)
@@ -189,8 +190,8 @@ guess = {
 # %% [markdown]
 # ## Measure
 #
-# Every network is trained with the seeds 0, 1 and 2, for 12 epochs, where
-# tutorial 6 has 25. The error is the median of the last five epochs, as in the paper.
+# Seeds 0, 1 and 2, fixed beforehand; 12 epochs, where tutorial 6 has 25. The error is the median of the last
+# five epochs, as in the paper.
 
 # %%
 records = sweep("groups", groups.settings(seeds=3))
@@ -226,10 +227,12 @@ by_channels
 
 # %%
 mean = {way: {size: np.mean(v) for size, v in groups.errors(records, way).items()} for way in ("G", "K")}
-told = {("G", 1): 64, ("G", 2): 67, ("G", 4): 61, ("G", 16): 52, ("K", 1): 66, ("K", 2): 57}
+told = {("G", 1): 64, ("G", 2): 67, ("G", 4): 61, ("G", 8): 59, ("G", 16): 52}
+told |= {("K", 1): 66, ("K", 2): 57, ("K", 4): 58, ("K", 8): 63}
 assert all(abs(mean[way][size] - error) < 6 for (way, size), error in told.items())
 assert mean["G"][1] - mean["G"][16] > 4
 assert mean["G"][2] - mean["G"][16] > 5
+assert mean["G"][2] > mean["G"][1] - 3  # no better, but for rounding
 assert mean["K"][1] - min(mean["K"].values()) > 4
 assert abs(mean["G"][1] - mean["K"][1]) < 7
 
@@ -246,9 +249,9 @@ assert (paper.CHANNELS_PER_GROUP["group", 1], min(paper.CHANNELS_PER_GROUP.row("
 # ## Which norm decides?
 #
 # Sort all networks by the groups of the *first* norm, which has 16 channels. Two groups there: 67 % by G,
-# 63 % by K (K = 8). Four: 61 and 58 %. Eight: 59 and 57 %. By K it is 2 to 4 points lower each time, with
-# twice as many groups in the other norms. At 16 they part: G = 16 is instance norm in the first norm alone
-# (52 %), K = 1 in all (66 %).
+# 63 % by K (K = 8). Four: 61 and 58 %. Eight: 59 and 57 %. By K, with twice as many groups in the other
+# norms, it is a little lower. At 16 they part: G = 16 is instance norm in the first norm alone (52 %), K = 1
+# in all (66 %).
 #
 # So, suspect: the first norm. Test: keep instance norm there, and make all the others layer norm. And a
 # motive: the light. Test: leave it out.
@@ -268,10 +271,11 @@ first = np.mean(groups.errors(records, "G", first=1)[1])
 unlit = {G: np.mean(v) for G, v in groups.errors(records, "G", lighting=0.0).items()}
 unlit_instance = np.mean(groups.errors(records, "K", lighting=0.0)[1])
 assert all(abs(mean["G"][G] - mean["K"][16 // G]) < 8 for G in (2, 4, 8))
+assert sum(mean["K"][16 // G] - mean["G"][G] for G in (2, 4, 8)) < 0
 assert mean["G"][1] - first > 3
 assert abs(first - mean["G"][16]) < 8
 assert mean["K"][1] - first > 4
-assert unlit[16] < unlit[1] < unlit_instance - 2
+assert unlit[16] + 2 < unlit[1] < unlit_instance - 2
 assert mean["G"][1] - unlit[1] > mean["K"][1] - unlit_instance
 told = (first, 56), (unlit[16], 47.5), (unlit[1], 54), (unlit_instance, 63)
 assert all(abs(measured - error) < 6 for measured, error in told)
@@ -284,9 +288,8 @@ assert all(abs(measured - error) < 6 for measured, error in told)
 # the same in all channels of an image, and the division takes it out. But a norm removes *one* mean per
 # group. Only with a group for each channel are all these constants gone.
 #
-# But a channel's mean says more than the light. It says how much grass is in the picture, if the channel
-# looks for grass. Without it a ReLU behind the norm still lets the shape of a channel's values through, but
-# not their level.
+# But a channel's mean says more than the light: how much grass there is, if the channel looks for grass.
+# Without it a ReLU behind the norm still lets the shape of a channel's values through, but not their level.
 
 # %% [markdown]
 # ### Exercise 7.3: what survives

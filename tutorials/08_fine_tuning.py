@@ -14,8 +14,7 @@
 # # Fine-tune a segmenter: frozen batch norm or group norm?
 #
 # Detectors and segmenters see one or two large images a step. Too few for batch norm, so for years its
-# statistics were frozen. Is group norm better? The paper: yes. Here: where the light has
-# changed.
+# statistics were frozen. Is group norm better? The paper: yes. Here: where the light has changed.
 #
 # **You will**
 #
@@ -24,7 +23,8 @@
 # - show that the stored statistics are the cause, by exchanging them;
 # - train from scratch as well, and set everything beside the paper's tables.
 #
-# You need [tutorial 5](05_running_statistics) (frozen), and a little of [tutorial 6](06_batch_size).
+# You need [tutorial 5](05_running_statistics) (frozen), a little of [tutorial 6](06_batch_size), and
+# `pip install 'gnref[tutorials]'`.
 
 # %%
 from statistics import fmean
@@ -48,9 +48,10 @@ from gnref.teaching.themed import themed
 # ## The task
 #
 # A net learns to tell seven photographs apart by pieces of 16 × 16 pixels: that is its ImageNet. Then it gets
-# a new head and a new task: for each pixel of a mosaic, say which of three *other* photographs it is from.
-# All training is on left halves, all testing on right halves. The classes are "which photograph": a toy, next
-# to COCO's 80 kinds of things.
+# a new head (its last layers) and a new task: for each pixel of a mosaic, say which of three *other*
+# photographs it is from. All training is on left halves, all testing on right halves. The classes are "which
+# photograph": a toy, next to COCO, the paper's set of photographs with 80 kinds of things to find. There the
+# score is average precision (AP), in points, of boxes or masks: more is better.
 
 # %%
 assert (len(SEEN), TARGET) == (7, ("brick", "coins", "coffee"))
@@ -97,13 +98,11 @@ themed(
 )
 
 # %% [markdown]
-# *The mean over three seeds; dots are the seeds. The rate is in proportion to N. Right: the paper's, where
-# more is better.*
+# *Lines: means. Dots: seeds. The rate is in proportion to N. Right: the paper's.*
 #
 # **Clear.** BN\* is best: 11 % of the pixels are wrong, at any N. GN has 15 to 16 %. BN is as good as BN\*
-# with four mosaics a step (11 %), and has 15 % with one. In the paper BN that is not frozen, at 2 images,
-# costs about 6 points against BN\*. Here it costs 1.5 at N = 2, perhaps since all mosaics are made of the
-# same three photographs.
+# with four mosaics a step (11 %), and has 15 % with one. In the paper BN that is not frozen costs about 6
+# points at N = 2, here 1.5, perhaps since all mosaics are of the same three photographs.
 #
 # **Fog.** BN\* has 31 to 34 %, GN 20 to 24 %, BN 19 to 22 %. The best has become the worst.
 
@@ -177,38 +176,41 @@ assert np.allclose(list(left.values()), told, rtol=0, atol=0.02)
 Table("Contrast that is left", ("", *lights), rows)
 
 # %% [markdown]
-# BN\* divides by the standard deviations of clear mosaics, so nine tenths of the contrast are gone, and the
-# next layers see almost the same thing everywhere. BN and GN divide by what is there.
+# BN\* divides by the standard deviations of clear mosaics: nine tenths of the contrast are gone. BN and GN
+# divide by what is there.
 #
-# If that is the cause, new statistics must cure it: put the net into training mode once, without learning
-# anything, let its norms measure all foggy training mosaics, freeze *those*, and fine-tune. And the other way
-# round: take the net that this gives, and put the old statistics back.
+# If that is the cause, new statistics must cure it: let the net's norms measure all foggy training mosaics
+# once, without learning anything, freeze *those*, and fine-tune. And the other way round: put the old
+# statistics back into the net that this gives.
 
 # %%
 others[0]
 
 # %%
 cured = mean("frozen", 2, "fog", statistics="new")
-assert 14 < cured < 21
+assert 13 < cured < 21
+assert abs(mean("frozen", 2, "fog", "swapped", statistics="new") - 64) < 10
+assert abs(mean("frozen", 2, "fog", "swapped") - 41) < 10
 assert cured < mean("frozen", 2, "fog") - 6
 assert cured < mean("group", 2, "fog")
-assert mean("frozen", 2, "fog", "swapped", statistics="new") > 45
 assert mean("frozen", 2, "fog", "swapped") > mean("frozen", 2, "fog")
 assert mean("frozen", 2, "clear", statistics="new") < 14  # in clear light there was little to cure
 
 # %% [markdown]
-# Nothing but the statistics differs: 17 % wrong for 31 %, better than GN's 21 %. With the old statistics put
-# back the same net has 64 %. (Chance would be 67 %.) New ones put into a net that was trained around the old
-# ones do not help either, 41 %: weights and statistics belong together.
+# Nothing but the statistics differs: 17 % wrong for 31 %, better than GN's 21 %. With the old ones put back
+# the same net has 64 %. (Chance: 67 %.) New ones in a net trained around the old ones do not help either,
+# 41 %: weights and statistics belong together.
 #
-# How badly stale statistics hurt *without* any training in fog is seen by testing the clear nets there:
+# And *without* any training in fog? Test the clear nets there:
 
 # %%
 others[1]
 
 # %%
-assert mean("frozen", 2, value="fog") > 50
-assert mean("frozen", 2, value="fog_new") < 33
+for norm, value, near in (("frozen", "fog", 67), ("batch", "fog", 69), ("group", "fog", 38)):
+    assert abs(mean(norm, 2, value=value) - near) < 10
+for norm, near in (("frozen", 23), ("batch", 21)):
+    assert abs(mean(norm, 2, value="fog_new") - near) < 6
 assert mean("group", 2, value="fog") < mean("frozen", 2, value="fog") - 10
 
 # %% [markdown]
@@ -229,9 +231,9 @@ assert abs(mean("group", 2, "bright fog") - mean("frozen", 2, "bright fog")) < 8
 # %% [markdown]
 # ### Exercise 8.1: fold it away
 #
-# A frozen norm is `y = x * scale + shift`, so the convolution before it can swallow it. Write
-# `fold(kernel, running_mean, running_var, weight, bias, eps)`, with a kernel of shape (C_out, C_in, k, k) and
-# the rest (C_out,). Return `new_kernel, new_bias`.
+# A frozen norm is `y = x * scale + shift`, so the convolution before it, which has no bias, can swallow it.
+# Write `fold(kernel, running_mean, running_var, weight, bias, eps)`, with a kernel of shape (C_out, C_in, k,
+# k) and the rest (C_out,). Return `new_kernel, new_bias`.
 
 
 # %% tags=["exercise"]
@@ -331,29 +333,32 @@ check("mean_iou", mean_iou)
 # It changes nothing here: in fog at N = 2 the mean IoU of BN\* is 52 %, of GN 65 %.
 
 # %%
-assert 38 < mean("frozen", 2, "fog", "mean_iou") < 60
+assert abs(mean("frozen", 2, "fog", "mean_iou") - 52) < 8 > abs(mean("group", 2, "fog", "mean_iou") - 65)
 assert mean("group", 2, "fog", "mean_iou") > mean("frozen", 2, "fog", "mean_iou") + 5
 
 # %% [markdown]
 # ## From scratch
 #
-# Without pretraining there is nothing to freeze. The paper's Table 7 asks what is left: BN synchronized over
-# all GPUs, so that its batch is large, or GN. Here, for 12 epochs:
+# Without pretraining there is nothing to freeze. The paper's Table 7 asks what is left: BN synchronized, its
+# statistics taken over all GPUs, or GN. Here, for 12 epochs:
 
 # %%
 others[3]
 
 # %%
 scratch = {(norm, N): mean(norm, N, start="scratch") for norm in ("batch", "group") for N in (1, 16)}
+told = {("batch", 1): 16, ("group", 1): 13, ("batch", 16): 11, ("group", 16): 18}
+assert all(abs(scratch[case] - near) < 4 for case, near in told.items())
+assert abs(mean("group", 1) - 15) < 4
 assert scratch["batch", 1] > scratch["batch", 16] + 2
 assert scratch["batch", 1] > scratch["group", 1]
 assert scratch["group", 16] > scratch["batch", 16] + 1
 
 # %% [markdown]
-# With one mosaic a step GN is ahead of BN, 13 to 16 %. With 16, which is what synchronizing would give, BN
-# has 11 % and GN 18 % (of 48 steps, against 768 at N = 1, GN would perhaps want more). In the paper GN wins,
-# 39.5 to 34.5 points of box AP. And pretraining does not pay here: GN at N = 1 has 13 % from scratch (12
-# epochs) and 15 % fine-tuned (8). Our seven photographs are no ImageNet.
+# With one mosaic a step GN is ahead of BN, 13 to 16 %. With 16, as synchronizing would give, BN has 11 % and
+# GN 18 % (of 48 steps, against 768 at N = 1, GN would perhaps want more). In the paper GN wins, 39.5 to 34.5
+# points of box AP. And pretraining does not pay here: GN at N = 1 has 13 % from scratch (12 epochs) and 15 %
+# fine-tuned (8). Our seven photographs are no ImageNet.
 #
 # ## The paper's tables
 

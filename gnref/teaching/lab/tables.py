@@ -59,9 +59,9 @@ class Table:
     def markdown(self) -> str:
         """Return it in Markdown, as GitHub and MyST read it."""
         rule = "|---|" + "--:|" * (len(self.header) - 1)
-        head, *body = ("| " + " | ".join(_escaped(cells)) + " |" for cells in (self.header, *self.rows))
+        head, *body = ("| " + " | ".join(map(_plain, cells)) + " |" for cells in (self.header, *self.rows))
         notes = [line for note in self.notes for line in ("", note)]
-        return "\n".join([f"**{self.title}**", "", head, rule, *body, *notes])
+        return "\n".join([f"**{_plain(self.title)}**", "", head, rule, *body, *notes])
 
     def rich(self) -> rich.table.Table:
         """Return it for the terminal."""
@@ -259,6 +259,6 @@ def _heading(column: Column) -> str:
     return " / ".join(map(str, column)) if isinstance(column, tuple) else str(column)
 
 
-def _escaped(cells: Sequence[str]) -> list[str]:
-    """What is a sign of Markdown's own in a cell, made plain."""
-    return [cell.replace("|", "\\|").replace("*", "\\*") for cell in cells]
+def _plain(text: str) -> str:
+    """Text with what Markdown would take for a sign of its own made plain."""
+    return text.replace("|", "\\|").replace("*", "\\*")

@@ -81,7 +81,8 @@ def test_a_table_of_the_paper_shows_all_its_figures(table):
 
 
 def test_signs_of_markdown_stay_text():
-    table = Table("", ("", "a|b"), (("BN*", "1"),))
+    table = Table("N * T", ("", "a|b"), (("BN*", "1"),))
+    assert "**N \\* T**" in table.markdown()
     assert "a\\|b" in table.markdown()
     assert "BN\\*" in table.markdown()
     assert table._repr_markdown_() == str(table) == table.markdown()

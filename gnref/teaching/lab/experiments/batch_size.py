@@ -31,9 +31,10 @@ from gnref.teaching.lab.experiments.batch_size_settings import (
     settings,
 )
 from gnref.teaching.lab.tables import Table, beside, gather, spread
-from gnref.teaching.lab.trainer.nets import residual_net
+from gnref.teaching.lab.trainer.nets import plain_net, residual_net
 from gnref.teaching.lab.trainer.network import Network
 from gnref.teaching.lab.trainer.norms import NORMS, make_norm
+from gnref.teaching.lab.trainer.sgd import cosine, stepped
 from gnref.teaching.lab.trainer.training import Plan, error, train
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ __all__ = ["NAME", "TITLE", "draw", "run", "settings", "tables"]  # an experimen
 NAME = "batch-size"
 TITLE = "Error by batch size"
 LAST = 5  # epochs, whose median is the error
+NETS = {"residual": residual_net, "plain": plain_net}
+SCHEDULES = {"cosine": cosine, "stepped": stepped}
 
 
 def run(setting: Setting) -> Result:
@@ -66,23 +69,23 @@ def run(setting: Setting) -> Result:
     Raises
     ------
     ValueError
-        An unknown norm or data, a batch larger than the data, an N that does not divide it.
+        An unknown norm, data, net or schedule, a batch larger than the data, an N that does not divide it.
     """
+    for name, known in (("norm", NORMS), ("data", LIGHTING), ("net", NETS), ("schedule", SCHEDULES)):
+        if setting[name] not in known:
+            raise ValueError(f"{name} is {setting[name]!r}; expected one of {', '.join(known)}")
     norm, N, batch, seed = (setting[name] for name in ("norm", "N", "batch", "seed"))
-    if norm not in NORMS:
-        raise ValueError(f"norm is {norm!r}; expected one of {', '.join(NORMS)}")
-    if setting["data"] not in LIGHTING:
-        raise ValueError(f"data is {setting['data']!r}; expected one of {', '.join(LIGHTING)}")
     if N < 1 or batch % N:
         raise ValueError(f"N is {N}; expected a divisor of the batch, {batch}")
-    net = residual_net(lambda C: make_norm(norm, C, GROUPS, N if batch > N else None), 10, rng=_rng(seed, 4))
+    make_net = NETS[setting["net"]]
+    net = make_net(lambda C: make_norm(norm, C, GROUPS, N if batch > N else None), 10, rng=_rng(seed, 4))
     light, photos = setting["lighting"], setting["data"] == "photos"
     data = photo_data(seed, strength=light) if photos else digit_data(seed, light)
 
     def change(rng: np.random.Generator, x: Array) -> Array:
         return relight(rng, mirror(rng, x) if photos else x, light)  # a mirrored digit is none
 
-    plan = Plan(setting["epochs"], batch, RATE)
+    plan = Plan(setting["epochs"], batch, RATE, SCHEDULES[setting["schedule"]])
     trained, tested = [], {}
     for number, epoch in enumerate(train(net, data, plan, rng=_rng(seed, 5), change=change), start=1):
         trained.append(epoch.error)
@@ -123,20 +126,26 @@ def errors(
     norm, data
         As in the settings.
     where
-        More of a setting: "lighting", if it is not the data's usual one.
+        More of a setting: "lighting", if it is not the data's usual one, or "net".
     """
-    usual = {"lighting": LIGHTING[data], "batch": BATCH}
+    usual: dict[str, Any] = {
+        "lighting": LIGHTING[data],
+        "net": "residual",
+        "batch": BATCH,
+        "schedule": "cosine",
+    }
     found = gather(records, "N", norm=norm, data=data, **(usual | where))
     return dict.fromkeys(SIZES, found[BATCH]) if norm in UNMOVED and BATCH in found else found
 
 
 def tables(records: Sequence[Record]) -> list[Table]:
-    """Return what was measured beside the paper's: by N, by norm, by light, and with batch = N."""
+    """Return what was measured beside the paper's: by N, norm, light and network, and with batch = N."""
     made = [_by_size(records), _by_norm(records)]
     if any(record.setting["lighting"] != LIGHTING["photos"] for record in records):
         made.append(_by_light(records))
-    if any(record.setting["batch"] != BATCH for record in records):
-        made.append(_by_protocol(records))
+    if any(record.setting["net"] != "residual" for record in records):
+        made.append(_by_net(records))
+    made.append(_by_protocol(records))
     return [table for table in made if table.rows]
 
 
@@ -160,20 +169,37 @@ def _by_norm(records: Sequence[Record]) -> Table:
 
 
 def _by_light(records: Sequence[Record]) -> Table:
-    rows = []
-    for data in ("photos", "digits"):
-        for light, words in ((LIGHTING[data], "relit"), (0.0, "as they are")):
-            found = [errors(records, norm, data, lighting=light).get(N, []) for norm, N in QUICK]
-            rows += [(f"{data}, {words}", *map(spread, found))] if any(found) else []
-    return Table("Error by light", ("", "BN, N = 32", "BN, N = 2", "GN"), tuple(rows))
+    lights = [(data, light) for data in ("photos", "digits") for light in (LIGHTING[data], 0.0)]
+    names = {(data, light): f"{data}, {'relit' if light else 'as they are'}" for data, light in lights}
+    found = {names[data, light]: _quick(records, data, lighting=light) for data, light in lights}
+    return _of_quick("Error by light", found)
+
+
+def _by_net(records: Sequence[Record]) -> Table:
+    nets = {"residual": "two residual blocks", "plain": "three convolutions in a row"}
+    found = {words: _quick(records, "photos", net=net) for net, words in nets.items()}
+    return _of_quick("Error by network", found)
+
+
+def _quick(records: Sequence[Record], data: str, **where: Any) -> list[list[float]]:
+    """The errors of BN at N = 32, BN at N = 2, and GN."""
+    return [errors(records, norm, data, **where).get(N, []) for norm, N in QUICK]
+
+
+def _of_quick(title: str, found: Mapping[str, list[list[float]]]) -> Table:
+    rows = [(words, *map(spread, values)) for words, values in found.items() if any(values)]
+    return Table(title, ("", "BN, N = 32", "BN, N = 2", "GN"), tuple(rows))
 
 
 def _by_protocol(records: Sequence[Record]) -> Table:
-    own = [record for record in records if record.setting["batch"] == record.setting["N"]]
-    where = {"data": "photos", "lighting": LIGHTING["photos"]}
-    shown = _present({norm: gather(own, "N", "error", norm=norm, **where) for norm in ("batch", "group")})
-    notes = ["Photographs, relit. The learning rate is in proportion to N."]
+    shown = _present({norm: by_protocol(records, norm) for norm in ("batch", "group")})
+    notes = ["Photographs, relit. The learning rate is in proportion to N, and falls in three steps."]
     return beside("SGD's batch = N", FEW, shown, paper.BATCH_SIZE, across="N", notes=notes)
+
+
+def by_protocol(records: Sequence[Record], norm: str) -> dict[int, list[float]]:
+    """Return the errors by N where SGD's batch is N, too."""
+    return gather(records, "N", norm=norm, schedule="stepped")
 
 
 def _present(rows: Mapping[str, Mapping[Any, Any]]) -> dict[str, Mapping[Any, Any]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from gnref.teaching.lab.experiment import Setting, key
+from gnref.teaching.lab.experiment import Setting
 
 SIZES = (32, 16, 8, 4, 2)
 FEW = (32, 8, 2)  # of the protocol, whose small batches take long
 RENORM = 4  # the N that the paper has Batch Renormalization at
 BATCH = 32  # of SGD, with ghost batches
-PARTS = ("ghost", "digits", "unlit", "protocol")
+PARTS = ("ghost", "digits", "unlit", "plain", "protocol")
 UNMOVED = ("group", "layer", "instance", "constant")  # by N
 QUICK = (("batch", 32), ("batch", 2), ("group", 32))
 GROUPS, RATE = 4, 0.05
@@ -29,18 +30,19 @@ def settings(seeds: int, quick: bool = False, parts: Sequence[str] = PARTS) -> l
         BN at N = 32 and 2 and GN, for 3 epochs.
     parts : sequence of str
         "ghost" is the photographs with ghost batches; "digits" the digits, as they are and relit; "unlit" the
-        photographs as they are; "protocol" those with batch = N.
+        photographs as they are; "plain" those of "ghost" with a net that has no shortcuts; "protocol" those
+        with batch = N and the learning rate in steps, as in the paper.
 
     Examples
     --------
-    >>> settings(1, parts=["protocol"])[2]
-    {'data': 'photos', 'lighting': 0.7, 'norm': 'batch', 'batch': 2, 'N': 2, 'epochs': 25, 'seed': 0}
+    >>> settings(1, parts=["plain"])[1]
+    {'data': 'photos', 'lighting': 0.7, 'net': 'plain', 'norm': 'batch', 'batch': 32, 'N': 2,
+     'schedule': 'cosine', 'epochs': 25, 'seed': 0}
     """
     if quick:
         return [_setting(norm, N, seed, epochs=3) for norm, N in QUICK for seed in range(seeds)]
-    makers = {"ghost": _ghost, "digits": _digits, "unlit": _unlit, "protocol": _protocol}
-    found = [setting for part in parts for seed in range(seeds) for setting in makers[part](seed)]
-    return list({key(setting): setting for setting in found}.values())  # parts share some at N = 32
+    makers = dict(zip(PARTS, (_ghost, _digits, _unlit, _plain, _protocol), strict=True))
+    return [setting for part in parts for seed in range(seeds) for setting in makers[part](seed)]
 
 
 def _ghost(seed: int) -> list[Setting]:
@@ -51,33 +53,32 @@ def _ghost(seed: int) -> list[Setting]:
 
 def _digits(seed: int) -> list[Setting]:
     lights = (0.0, LIGHTING["digits"])
-    return [_setting(norm, N, seed, "digits", light) for light in lights for norm, N in QUICK]
+    return [_setting(norm, N, seed, data="digits", lighting=light) for light in lights for norm, N in QUICK]
 
 
 def _unlit(seed: int) -> list[Setting]:
     return [_setting(norm, N, seed, lighting=0.0) for norm, N in QUICK]
 
 
+def _plain(seed: int) -> list[Setting]:
+    return [_setting(norm, N, seed, net="plain") for norm, N in QUICK]
+
+
 def _protocol(seed: int) -> list[Setting]:
-    return [_setting(norm, N, seed, batch=N) for norm in ("batch", "group") for N in FEW]
+    own: Setting = {"schedule": "stepped", "epochs": 12}
+    return [_setting(norm, N, seed, batch=N, **own) for norm in ("batch", "group") for N in FEW]
 
 
-def _setting(
-    norm: str,
-    N: int,
-    seed: int,
-    data: str = "photos",
-    lighting: float | None = None,
-    batch: int = BATCH,
-    epochs: int | None = None,
-) -> Setting:
-    """One run's, with what is usual for its data."""
+def _setting(norm: str, N: int, seed: int, data: str = "photos", **own: Any) -> Setting:
+    """One run's: what is its own, and for the rest what is usual for its data."""
     return {
         "data": data,
-        "lighting": LIGHTING[data] if lighting is None else lighting,
+        "lighting": LIGHTING[data],
+        "net": "residual",
         "norm": norm,
-        "batch": batch,
+        "batch": BATCH,
         "N": N,
-        "epochs": epochs or EPOCHS[data],
+        "schedule": "cosine",
+        "epochs": EPOCHS[data],
         "seed": seed,
-    }
+    } | own

@@ -20,6 +20,8 @@ from gnref.teaching import paper
 from gnref.teaching.lab import figures
 from gnref.teaching.lab.data.patches import mirror, photo_data, relight
 from gnref.teaching.lab.experiment import Record, Result, Setting
+from gnref.teaching.lab.experiments import batch_size_settings
+from gnref.teaching.lab.experiments.batch_size_settings import BATCH, RATE
 from gnref.teaching.lab.tables import Table, beside, gather, spread
 from gnref.teaching.lab.trainer.nets import Norm, residual_net
 from gnref.teaching.lab.trainer.training import Plan, error, train
@@ -40,8 +42,8 @@ WAYS = {"G": "number of groups, G", "K": "channels per group, K"}
 ENDS = {"G": "layer", "K": "instance"}  # what G = 1 and K = 1 are
 LINES = {"G": "-", "K": "--"}
 REPORTED = {"G": paper.GROUPS, "K": paper.CHANNELS_PER_GROUP}
-CLASSES, BATCH, RATE, EPOCHS = 10, 32, 0.05, 12
-LIGHTING = 0.7  # how much `relight` does; 0 leaves the photographs as they are
+CLASSES, EPOCHS = 10, 12
+LIGHTING = batch_size_settings.LIGHTING["photos"]  # 0 leaves the photographs as they are
 NOTE = (
     "Measured: test error (%), the mean, and the least and the greatest over the seeds; 16 and 32 channels."
 )
@@ -115,7 +117,7 @@ def run(setting: Setting) -> Result:
         trained.append(epoch.error)
         if len(trained) > epochs - LAST:
             errors.append(error(net, data.x_test, data.labels_test))
-    return {"error": round(median(errors), 3), "train": trained}
+    return {"error": median(errors), "train": trained}
 
 
 def norm_of(setting: Setting) -> Norm:

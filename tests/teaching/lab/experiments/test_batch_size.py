@@ -16,8 +16,10 @@ from gnref.teaching.lab.experiments.batch_size import draw, errors, run, tables
 from gnref.teaching.lab.experiments.batch_size_settings import PARTS, SIZES, settings
 from gnref.teaching.lab.trainer.training import Epoch
 
-SHORT = {"data": "photos", "lighting": 0.7, "norm": "batch", "batch": 32, "N": 32, "epochs": 1, "seed": 0}
+SHORT = {"data": "photos", "lighting": 0.7, "net": "residual", "norm": "batch", "batch": 32, "N": 32}
+SHORT |= {"schedule": "cosine", "epochs": 1, "seed": 0}
 RENORM = ("batch", "renorm")
+CHANGES = (("seed", 0), ("net", "plain"), ("schedule", "stepped"))
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +42,10 @@ def cells(table):
     return {row[0]: dict(zip(table.header[1:], row[1:], strict=True)) for row in table.rows}
 
 
-def test_no_setting_comes_twice_though_two_parts_share_some():
+def test_no_setting_comes_twice():
     keys = [key(s) for s in settings(3)]
     assert len(set(keys)) == len(keys)
-    assert len(keys) == sum(len(settings(3, parts=[part])) for part in PARTS) - 2 * 3
+    assert len(keys) == sum(len(settings(3, parts=[part])) for part in PARTS)
     assert json.loads(keys[0]) == settings(1)[0]
     assert {s["seed"] for s in settings(3)} == {0, 1, 2}
 
@@ -52,7 +54,7 @@ def test_ghost_batches_leave_the_batch_of_sgd_alone_and_the_protocol_does_not():
     ghost, protocol = (settings(1, parts=[part]) for part in ("ghost", "protocol"))
     assert {s["batch"] for s in ghost} == {32}
     assert [s["N"] for s in ghost if s["norm"] == "batch"] == list(SIZES)
-    assert all(s["batch"] == s["N"] for s in protocol)
+    assert all(s["batch"] == s["N"] and s["schedule"] == "stepped" for s in protocol)
 
 
 def test_quick_is_few_and_short():
@@ -61,7 +63,7 @@ def test_quick_is_few_and_short():
 
 
 @pytest.mark.parametrize("norm", ["batch", "renorm", "group", "layer", "instance", "constant"])
-def test_n_changes_the_weights_of_two_norms_and_no_bit_of_the_others(norm):
+def test_n_is_given_to_two_norms_alone(norm):
     weights = {short(norm=norm, N=N)["weights"] for N in (32, 8, 2)}
     assert len(weights) == (3 if norm in RENORM else 1)
 
@@ -119,6 +121,8 @@ def test_the_light_reaches_the_training_too(monkeypatch):
     [
         ({"norm": "bach"}, "norm is 'bach'; expected one of batch, layer, "),
         ({"data": "cifar"}, "data is 'cifar'; expected one of photos, digits"),
+        ({"net": "deep"}, "net is 'deep'; expected one of residual, plain"),
+        ({"schedule": "none"}, "schedule is 'none'; expected one of cosine, stepped"),
         ({"N": 12}, "N is 12; expected a divisor of the batch, 32"),
         ({"N": 0}, "N is 0; expected a divisor of the batch, 32"),
         ({"batch": 96, "N": 96}, "batch is 96; expected at most the 80 training examples"),
@@ -144,8 +148,23 @@ def test_the_light_and_the_data_are_kept_apart():
     assert errors(records, "batch", "digits", lighting=0.0)[2] == [10.0]
 
 
+def test_the_nets_are_kept_apart():
+    records = made_up(settings(1), lambda s: len(s["net"]))
+    assert errors(records, "batch")[2] == [8.0]
+    assert errors(records, "batch", net="plain") == {32: [5.0], 2: [5.0]}
+    assert {row[0]: row[1] for row in tables(records)[3].rows} == {
+        "two residual blocks": "8.0",
+        "three convolutions in a row": "5.0",
+    }
+
+
+def test_net_and_schedule_reach_the_training():
+    found = {short(**{key: value})["weights"] for key, value in CHANGES}
+    assert len(found) == len(CHANGES)
+
+
 def test_tables_stand_beside_the_papers():
-    by_size, by_norm, by_light, by_protocol = tables(made_up(settings(2)))
+    by_size, by_norm, by_light, by_net, by_protocol = tables(made_up(settings(2)))
     assert cells(by_size)["BN, measured"]["2"] == "70.5 (70.0 to 71.0)"
     assert cells(by_size)["BN, the paper"]["2"] == paper.BATCH_SIZE.cell("batch", 2)
     assert cells(by_size)["Batch Renorm, the paper"] == {
@@ -157,12 +176,13 @@ def test_tables_stand_beside_the_papers():
     }
     assert cells(by_norm)["IN"] == {"measured": "50.5 (50.0 to 51.0)", "the paper": "28.4"}
     assert cells(by_light)["digits, relit"]["BN, N = 2"] == "70.5 (70.0 to 71.0)"
+    assert cells(by_net)["three convolutions in a row"]["BN, N = 2"] == "70.5 (70.0 to 71.0)"
     assert cells(by_protocol)["GN, measured"]["2"] == "50.5 (50.0 to 51.0)"
 
 
 def test_the_protocols_table_has_no_ghost_batches():
     records = made_up(settings(1), lambda s: s["batch"])
-    assert list(cells(tables(records)[3])["BN, measured"].values()) == ["32.0", "8.0", "2.0"]
+    assert list(cells(tables(records)[4])["BN, measured"].values()) == ["32.0", "8.0", "2.0"]
     assert set(cells(tables(records)[0])["BN, measured"].values()) == {"32.0"}
 
 
@@ -175,7 +195,7 @@ def test_tables_of_one_run_and_of_some_parts(part):
         draw([record])
 
 
-def test_light_and_protocol_have_no_table_where_only_ghost_batches_were_run():
+def test_light_net_and_protocol_have_no_table_where_only_ghost_batches_were_run():
     titles = {table.title for table in tables(made_up(settings(1, parts=["ghost"])))}
     assert titles == {"Error by N", "Error by norm, N = 32"}
     assert tables([]) == []
