@@ -112,7 +112,7 @@ def region(rng: np.random.Generator) -> Array:
 
 
 def fog(x: Array, rng: np.random.Generator, thickest: float, thinnest: float, airlight: float) -> Array:
-    """Return x (N, C, *S) as seen through fog: t * x + (1 - t) * airlight, with a t for each example.
+    r"""Return x (N, C, \*S) as seen through fog: t * x + (1 - t) * airlight, with a t for each example.
 
     The share t of the light comes through, and the rest is the fog's own (Koschmieder's law). log(t) is
     uniform between those of ``thickest`` and ``thinnest``. Brightness 0 is middle grey, as in `mosaics`.

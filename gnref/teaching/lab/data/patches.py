@@ -54,14 +54,14 @@ def patches(per_photo: int, side: str, rng: np.random.Generator, size: int = SIZ
 
 
 def relight(rng: np.random.Generator, x: Array, strength: float) -> Array:
-    """Return x (N, C, *S) as under another light, another for each example: x * gain + offset.
+    r"""Return x (N, C, \*S) as under another light, another for each example: x * gain + offset.
 
     Parameters
     ----------
     rng : Generator
         Draws gain and offset.
     x : ndarray
-        (N, C, *S), float32, around 0.
+        (N, C, \*S), float32, around 0.
     strength : float
         gain is exp(u) and offset v / 2, with u and v uniform between -strength and strength.
 
@@ -84,7 +84,7 @@ def relight(rng: np.random.Generator, x: Array, strength: float) -> Array:
 
 
 def mirror(rng: np.random.Generator, x: Array) -> Array:
-    """Return x (N, C, *S) with every other example, on average, mirrored: its last axis, W, backwards.
+    r"""Return x (N, C, \*S) with every other example, on average, mirrored: its last axis, W, backwards.
 
     Examples
     --------

@@ -81,7 +81,7 @@ class Convolution:
         self.grads: dict[str, Array] = {}
 
     def forward(self, x: Array) -> Array:
-        """Return y (N, C_out, *S_out) of x (N, C_in, *S)."""
+        r"""Return y (N, C_out, \*S_out) of x (N, C_in, \*S)."""
         if x.shape[1] != self.weight.shape[1]:
             raise ValueError(f"x has C = {x.shape[1]}; expected C_in = {self.weight.shape[1]}")
         self.shape = x.shape
@@ -91,7 +91,7 @@ class Convolution:
         return np.ascontiguousarray(np.moveaxis(y, -1, 1))
 
     def backward(self, dy: Array) -> Array:
-        """Return dx of dy (N, C_out, *S_out); leave the weight's gradient in ``grads``."""
+        r"""Return dx of dy (N, C_out, \*S_out); leave the weight's gradient in ``grads``."""
         dy = np.moveaxis(dy, 1, -1).reshape(-1, dy.shape[1])  # (N * L, C_out)
         dmatrix = self.columns.T @ dy  # (k^d * C_in, C_out)
         cells = (self.kernel,) * (len(self.shape) - 2)
@@ -108,12 +108,12 @@ class Convolution:
 
 
 def to_columns(x: Array, kernel: int, stride: int) -> Array:
-    """Return what the kernel sees at each of its L places, side by side ("im2col").
+    r"""Return what the kernel sees at each of its L places, side by side ("im2col").
 
     Parameters
     ----------
     x : ndarray
-        (N, C, *S).
+        (N, C, \*S).
     kernel, stride : int
         k, and the distance between places, along each of the d spatial axes.
 
@@ -139,7 +139,7 @@ def to_columns(x: Array, kernel: int, stride: int) -> Array:
 
 
 def from_columns(dy: Array, matrix: Array, shape: tuple[int, ...], kernel: int, stride: int) -> Array:
-    """Return dx: each cell of x collects from all the places that it was copied to ("col2im").
+    r"""Return dx: each cell of x collects from all the places that it was copied to ("col2im").
 
     The columns' gradient is ``dy @ matrix.T``, (N * L, k^d * C). It is made and added up for one cell of the
     kernel at a time, while it is in the cache.
@@ -151,14 +151,14 @@ def from_columns(dy: Array, matrix: Array, shape: tuple[int, ...], kernel: int, 
     matrix : ndarray
         The weight, (k^d * C, C_out).
     shape : tuple of int
-        Of x, (N, C, *S).
+        Of x, (N, C, \*S).
     kernel, stride : int
         As in `to_columns`.
 
     Returns
     -------
     dx : ndarray
-        (N, C, *S).
+        (N, C, \*S).
     """
     N, C, *_ = shape
     dpadded = np.zeros(_padded(shape, kernel), dy.dtype)
@@ -170,7 +170,7 @@ def from_columns(dy: Array, matrix: Array, shape: tuple[int, ...], kernel: int, 
 
 
 def places(shape: tuple[int, ...], stride: int) -> tuple[int, ...]:
-    """Return the spatial shape of y, of x's shape (N, C, *S).
+    r"""Return the spatial shape of y, of x's shape (N, C, \*S).
 
     Examples
     --------

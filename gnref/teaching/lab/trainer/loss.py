@@ -10,14 +10,14 @@ Array = np.ndarray[Any, Any]
 
 
 def cross_entropy(scores: Array, labels: Array) -> tuple[float, Array]:
-    """Return the mean loss, and its gradient with respect to the scores.
+    r"""Return the mean loss, and its gradient with respect to the scores.
 
     Parameters
     ----------
     scores : ndarray
-        (N, K) or (N, K, *S): how much speaks for each of the K classes.
+        (N, K) or (N, K, \*S): how much speaks for each of the K classes.
     labels : ndarray of int
-        (N,) or (N, *S): the right class.
+        (N,) or (N, \*S): the right class.
 
     Returns
     -------

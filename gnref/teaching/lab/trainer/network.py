@@ -107,7 +107,7 @@ class Residual:
         last.weight[...] = 0
 
     def forward(self, x: Array) -> Array:
-        """Return y (N, C_out, *S_out)."""
+        r"""Return y (N, C_out, \*S_out)."""
         passed = x if self.shortcut is None else self.shortcut.forward(x)
         return self.relu.forward(self.branch.forward(x) + passed)
 

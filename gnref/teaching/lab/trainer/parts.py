@@ -103,7 +103,7 @@ class Upsample:
 
 
 class GlobalMean:
-    """The mean over all spatial axes: (N, C, *S) -> (N, C).
+    r"""The mean over all spatial axes: (N, C, \*S) -> (N, C).
 
     Examples
     --------
@@ -122,7 +122,7 @@ class GlobalMean:
         return y
 
     def backward(self, dy: Array) -> Array:
-        """Return dx (N, C, *S): dy, shared out equally."""
+        r"""Return dx (N, C, \*S): dy, shared out equally."""
         share = dy / np.prod(self.shape[2:], dtype=dy.dtype)  # (N, C)
         spread = share.reshape(*dy.shape, *(1 for _ in self.shape[2:]))
         return np.broadcast_to(spread, self.shape).copy()

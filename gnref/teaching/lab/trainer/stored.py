@@ -26,7 +26,7 @@ def store(network: Network, statistics: Statistics) -> None:
 
 
 def remeasure(network: Network, x: Array) -> None:
-    """Set all running statistics to those of x (n, C, *S), as one batch; modes and weights stay.
+    r"""Set all running statistics to those of x (n, C, \*S), as one batch; modes and weights stay.
 
     The norms are in the mode "train" while they measure, so that each sees what it will see with the new
     statistics before it.

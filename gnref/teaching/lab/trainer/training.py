@@ -180,14 +180,14 @@ def one_thread() -> Iterator[None]:
 
 
 def error(network: Network, x: Array, labels: Array) -> float:
-    """Return the share of wrong answers in evaluation, in %.
+    r"""Return the share of wrong answers in evaluation, in %.
 
     Parameters
     ----------
     network : Network
         Norms are set to the mode "eval" if they are not frozen.
     x, labels : ndarray
-        (n, C, *S), and (n,) or, for a class per pixel, (n, *S).
+        (n, C, \*S), and (n,) or, for a class per pixel, (n, \*S).
 
     Examples
     --------
@@ -199,21 +199,21 @@ def error(network: Network, x: Array, labels: Array) -> float:
 
 
 def predict(network: Network, x: Array, batch: int = 128) -> Array:
-    """Return the class with the highest score, in evaluation.
+    r"""Return the class with the highest score, in evaluation.
 
     Parameters
     ----------
     network : Network
         Norms are set to the mode "eval" if they are not frozen.
     x : ndarray
-        (n, C, *S).
+        (n, C, \*S).
     batch : int
         How many are looked at at once, which decides on the memory that it takes.
 
     Returns
     -------
     labels : ndarray of int
-        (n,) or, for a class per pixel, (n, *S).
+        (n,) or, for a class per pixel, (n, \*S).
 
     Examples
     --------
