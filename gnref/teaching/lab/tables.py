@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gnref.teaching.lab.experiment import Record
 
 ABSENT = "-"
+NO_BREAK = "\u00a0"  # a space
 
 
 @dataclass(frozen=True)
@@ -260,5 +262,6 @@ def _heading(column: Column) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text with what Markdown would take for a sign of its own made plain."""
-    return text.replace("|", "\\|").replace("*", "\\*")
+    """Text with what Markdown would take for a sign of its own made plain; brackets are not torn apart."""
+    whole = re.sub(r"\([^()]*\)", lambda bracket: bracket[0].replace(" ", NO_BREAK), text)
+    return whole.replace("|", "\\|").replace("*", "\\*")

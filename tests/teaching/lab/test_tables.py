@@ -24,7 +24,8 @@ RECORDS = [
 
 
 def cells(table):
-    return [line.strip("| ").split(" | ") for line in table.markdown().splitlines() if line.startswith("| ")]
+    text = table.markdown().replace("\u00a0", " ")
+    return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
 
 
 def test_spread_is_the_mean_and_the_ends():
@@ -85,6 +86,7 @@ def test_signs_of_markdown_stay_text():
     assert "**N \\* T**" in table.markdown()
     assert "a\\|b" in table.markdown()
     assert "BN\\*" in table.markdown()
+    assert "1 (2\u00a0to\u00a03)" in Table("", ("", "a"), (("b", "1 (2 to 3)"),)).markdown()
     assert table._repr_markdown_() == str(table) == table.markdown()
 
 
