@@ -260,8 +260,8 @@ assert (paper.CHANNELS_PER_GROUP["group", 1], min(paper.CHANNELS_PER_GROUP.row("
 by_net
 
 # %% [markdown]
-# With instance norm in this one place the others hardly matter: layer norm has 56 % (64 % without), G = 16
-# has 52 %. Only instance norm in all of them is bad: 66 %.
+# With instance norm in this one place the others matter less: layer norm has 56 % (64 % without), G = 16 has
+# 52 %. Instance norm in all has 66 %.
 #
 # And without relighting the ends come in the paper's order: groups 47 %, layer norm 54 %, instance norm 63 %.
 # So the light hits layer norm hardest: it costs it 10 points, and instance norm 4.
@@ -396,11 +396,11 @@ assert list(in_means.values()) == sorted(in_means.values(), reverse=True)
 # %% [markdown]
 # ## So which G?
 #
-# - Rather no end. Layer norm lumps all channels together; instance norm erases their means.
+# - In a short training rather no end. Layer norm lumps channels together; instance norm erases their means.
 # - Between them, G = 32 and K = 16† are the paper's best, with 64 to 2048 channels. Elsewhere they are a
 #   start, no law: our first 16 channels cannot make 32 groups, and groups of one or two channels in the
 #   first norm did best.
-# - Three seeds, one small task, classes that are "which photograph": `gnref lab groups --seeds 10` tells how
+# - Three seeds, one task, classes that are "which photograph": `gnref lab groups --seeds 10` tells how
 #   firm it is.
 #
 # ## Where to go next

@@ -227,7 +227,7 @@ IN_THE_TEXT = Reported(
 SMALL_SCALE = Reported(
     "At small scale: the authors' own code for CIFAR-10",
     "the authors' code",
-    "CIFAR-10, validation error (%)",
+    "CIFAR-10, error (%)",
     "",
     ("error",),
     {"GN less BN (about)": (1.3,)},

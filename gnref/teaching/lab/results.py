@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from time import sleep, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gnref.errors import MissingExtraError
 from gnref.teaching.lab.experiment import Record, Setting, key
 
-STALE = 10
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 FORMAT = 1  # of the file; another one where this code could not read it
 
 
@@ -36,6 +37,8 @@ class Results:
         The file is damaged, or is no file of results of this experiment.
     OSError
         The folder cannot be made, or nothing can be written there.
+    MissingExtraError
+        filelock is not installed.
     """
 
     def __init__(self, folder: str | Path, name: str) -> None:
@@ -44,12 +47,14 @@ class Results:
         check_folder(Path(folder))
         if self.path.exists() and not os.access(self.path, os.W_OK):
             raise PermissionError(f"{str(self.path)!r} is read-only; expected a file that can be written")
+        self._lock = lock(self.path)
         self._own: dict[tuple[str, str], Record] = {}  # which another sweep may have written over
         self.reload()
 
     def reload(self) -> None:
         """Read the file again, to which another sweep may have added."""
-        self._records = self._read() | self._own
+        with self._lock:
+            self._records = self._read() | self._own
 
     def find(self, setting: Setting, versions: dict[str, str]) -> Record | None:
         """Return the run of this setting with these versions, or None."""
@@ -58,7 +63,7 @@ class Results:
     def add(self, record: Record) -> None:
         """Save a run, besides all that are there; the file is whole at every moment."""
         self._own[_identity(record)] = record
-        with locked(self.path):
+        with self._lock:
             self.reload()
             write_whole(self.path, to_json(self.name, self._records.values()))
 
@@ -101,26 +106,13 @@ def to_json(name: str, records: Iterable[Record]) -> str:
     return f'{{"format": {FORMAT}, "experiment": {json.dumps(name)}, "records": [\n{lines}\n]}}\n'
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keep other sweeps from reading and writing a file meanwhile, which takes them milliseconds.
-
-    A lock of more than `STALE` seconds was left behind by a process that was killed.
-    """
-    lock = path.with_name(f".{path.name}.lock")
-    while True:
-        try:
-            lock.touch(exist_ok=False)
-            break
-        except FileExistsError:
-            with suppress(FileNotFoundError):
-                if time() - lock.stat().st_mtime > STALE:
-                    lock.unlink()
-            sleep(0.01)
+def lock(path: Path) -> BaseFileLock:
+    """Return what keeps other sweeps from a file: a lock of the system's, which dies with its process."""
     try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
+        from filelock import FileLock
+    except ImportError as error:
+        raise MissingExtraError("keeping runs needs filelock: pip install 'gnref[lab]'") from error
+    return FileLock(path.with_name(f".{path.name}.lock"))
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -36,8 +36,8 @@ ONE_THREAD = dict.fromkeys(
     "1",
 )
 PACKAGES = ("numpy", "numba", "scikit-image", "scikit-learn")  # which have a part in the numbers
-ROOMS = ("functional", "kernels", "layers", "teaching/lab/data", "teaching/lab/trainer")  # of gnref
-RUNS = ("batch_size", "groups", "finetune", "video")  # of the experiments; their other files draw and tell
+FOLDERS = ("functional", "kernels", "layers", "teaching/lab/data", "teaching/lab/trainer")  # of gnref
+TOLD = ("_figures.py", "_report.py")  # of the experiments, what draws and tells: no part of a run
 Keep = Callable[[Record], None]
 
 
@@ -145,8 +145,9 @@ def code() -> str:
     """Return a short hash of gnref's own lines that a run goes through: changed, they are another version."""
     package = Path(gnref.__file__).parent
     files = [file for file in package.glob("*.py") if file.name != "cli.py"]
-    files += [file for room in ROOMS for file in (package / room).rglob("*.py")]
-    files += [file for file in (package / "teaching/lab/experiments").glob("*.py") if file.stem in RUNS]
+    files += [file for folder in FOLDERS for file in (package / folder).rglob("*.py")]
+    experiments = (package / "teaching/lab/experiments").glob("*.py")
+    files += [file for file in experiments if not file.name.endswith(TOLD)]
     digest = sha256()
     for file in sorted(files):
         digest.update(file.relative_to(package).as_posix().encode() + file.read_bytes())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ABSENT = "-"
 NO_BREAK = "\u00a0"  # a space
+BRACKET = re.compile(r"\([^()]*\)")
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ class Table:
         return made
 
     def _repr_markdown_(self) -> str:
-        """What Jupyter and the site choose."""
-        return self.markdown()
+        """What Jupyter and the site choose: a cell does not break within its brackets."""
+        return re.sub(r"(?m)^\|.*", lambda row: BRACKET.sub(_whole, row[0]), self.markdown())
 
     def __str__(self) -> str:
         return self.markdown()
@@ -262,6 +263,10 @@ def _heading(column: Column) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text with what Markdown would take for a sign of its own made plain; brackets are not torn apart."""
-    whole = re.sub(r"\([^()]*\)", lambda bracket: bracket[0].replace(" ", NO_BREAK), text)
-    return whole.replace("|", "\\|").replace("*", "\\*")
+    """Text with what Markdown would take for a sign of its own made plain."""
+    return text.replace("|", "\\|").replace("*", "\\*")
+
+
+def _whole(bracket: re.Match[str]) -> str:
+    """A bracket with spaces at which no line ends."""
+    return bracket[0].replace(" ", NO_BREAK)

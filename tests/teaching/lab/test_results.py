@@ -70,11 +70,18 @@ def test_two_processes_lose_none_of_their_runs(tmp_path):
     assert all(found.find(setting, {"gnref": "1"}) for setting in settings)
 
 
-def test_a_lock_left_behind_holds_nobody_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "STALE", -1)
-    (tmp_path / ".toy.json.lock").touch()
+KILLED = """
+import os, sys
+from gnref.teaching.lab.results import Results
+Results(sys.argv[1], "toy")._lock.acquire()
+os._exit(0)
+"""
+
+
+def test_the_lock_of_a_killed_process_holds_nobody_up(tmp_path):
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=True)
     Results(tmp_path, "toy").add(record(0))
-    assert [path.name for path in tmp_path.iterdir()] == ["toy.json"]
+    assert Results(tmp_path, "toy").find(record(0).setting, record(0).versions) == record(0)
 
 
 GOOD = '{"format": 1, "experiment": "toy", "records": []}'

@@ -92,24 +92,21 @@ def test_another_version_of_gnref_runs_anew_and_keeps_the_old(toy, here, tmp_pat
 
 def test_other_lines_of_gnref_are_another_version(monkeypatch, tmp_path):
     package = tmp_path / "gnref"
-    for room in ("kernels", "testing"):
-        (package / room).mkdir(parents=True)
-        (package / room / "reference.py").write_text("x = 1\n", encoding="utf-8")
+    told = ("testing/runner", "teaching/lab/experiments/toy_report", "teaching/lab/experiments/toy_figures")
+    counted = ("kernels/reference", "teaching/lab/experiments/toy", "teaching/lab/experiments/toy_settings")
+    for name in (*told, *counted):
+        (package / f"{name}.py").parent.mkdir(parents=True, exist_ok=True)
+        (package / f"{name}.py").write_text("x = 1\n", encoding="utf-8")
     monkeypatch.setattr(gnref, "__file__", str(package / "__init__.py"))
-    hashes = []
-    for room in ("testing", "testing", "kernels"):
-        hashes.append(code.__wrapped__())
-        (package / room / "reference.py").write_text("x = 2\n", encoding="utf-8")
-    assert hashes[0] == hashes[1] == hashes[2]  # the kit has no part in a run
-    assert code.__wrapped__() != hashes[0]
+    for name in (*told, *counted):
+        before = code.__wrapped__()
+        (package / f"{name}.py").write_text("x = 2\n", encoding="utf-8")
+        assert (code.__wrapped__() == before) == (name in told)
 
 
 def test_the_files_of_which_a_change_is_another_version_are_there():
     package = Path(gnref.__file__).parent
-    assert all((package / room).is_dir() for room in module.ROOMS)
-    assert {
-        module.EXPERIMENTS[name].rpartition(".")[2] for name in ("batch-size", "groups", "finetune", "video")
-    } == set(module.RUNS)
+    assert all((package / folder).is_dir() for folder in module.FOLDERS)
 
 
 def test_a_sweep_keeps_its_runs_where_the_environment_says(toy, here, tmp_path, monkeypatch):

@@ -24,8 +24,7 @@ RECORDS = [
 
 
 def cells(table):
-    text = table.markdown().replace("\u00a0", " ")
-    return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [line.strip("| ").split(" | ") for line in table.markdown().splitlines() if line.startswith("| ")]
 
 
 def test_spread_is_the_mean_and_the_ends():
@@ -86,8 +85,14 @@ def test_signs_of_markdown_stay_text():
     assert "**N \\* T**" in table.markdown()
     assert "a\\|b" in table.markdown()
     assert "BN\\*" in table.markdown()
-    assert "1 (2\u00a0to\u00a03)" in Table("", ("", "a"), (("b", "1 (2 to 3)"),)).markdown()
     assert table._repr_markdown_() == str(table) == table.markdown()
+
+
+def test_in_a_notebook_no_line_ends_within_the_brackets_of_a_cell():
+    table = Table("a (b c)", ("", "a"), (("b", "1 (2 to 3)"),), ("a note (of two words)",))
+    assert "| 1 (2\u00a0to\u00a03) |" in table._repr_markdown_()
+    assert table._repr_markdown_().replace("\u00a0", " ") == table.markdown()
+    assert table._repr_markdown_().count("\u00a0") == 2
 
 
 def test_the_terminal_shows_the_same():

@@ -24,9 +24,9 @@ from gnref.teaching.lab.experiments.batch_size_settings import (
     FEW,
     GROUPS,
     LIGHTING,
-    QUICK,
     RATE,
     SIZES,
+    THREE,
     UNMOVED,
     settings,
 )
@@ -171,22 +171,22 @@ def _by_norm(records: Sequence[Record]) -> Table:
 def _by_light(records: Sequence[Record]) -> Table:
     lights = [(data, light) for data in ("photos", "digits") for light in (LIGHTING[data], 0.0)]
     names = {(data, light): f"{data}, {'relit' if light else 'as they are'}" for data, light in lights}
-    found = {names[data, light]: _quick(records, data, lighting=light) for data, light in lights}
-    return _of_quick("Error by light", found)
+    found = {names[data, light]: _three(records, data, lighting=light) for data, light in lights}
+    return _of_three("Error by light", found)
 
 
 def _by_net(records: Sequence[Record]) -> Table:
     nets = {"residual": "two residual blocks", "plain": "three convolutions in a row"}
-    found = {words: _quick(records, "photos", net=net) for net, words in nets.items()}
-    return _of_quick("Error by network", found)
+    found = {words: _three(records, "photos", net=net) for net, words in nets.items()}
+    return _of_three("Error by network", found)
 
 
-def _quick(records: Sequence[Record], data: str, **where: Any) -> list[list[float]]:
+def _three(records: Sequence[Record], data: str, **where: Any) -> list[list[float]]:
     """The errors of BN at N = 32, BN at N = 2, and GN."""
-    return [errors(records, norm, data, **where).get(N, []) for norm, N in QUICK]
+    return [errors(records, norm, data, **where).get(N, []) for norm, N in THREE]
 
 
-def _of_quick(title: str, found: Mapping[str, list[list[float]]]) -> Table:
+def _of_three(title: str, found: Mapping[str, list[list[float]]]) -> Table:
     rows = [(words, *map(spread, values)) for words, values in found.items() if any(values)]
     return Table(title, ("", "BN, N = 32", "BN, N = 2", "GN"), tuple(rows))
 

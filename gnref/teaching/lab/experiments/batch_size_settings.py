@@ -11,9 +11,9 @@ SIZES = (32, 16, 8, 4, 2)
 FEW = (32, 8, 2)  # of the protocol, whose small batches take long
 RENORM = 4  # the N that the paper has Batch Renormalization at
 BATCH = 32  # of SGD, with ghost batches
-PARTS = ("ghost", "digits", "unlit", "plain", "protocol")
+PARTS = ("ghost", "norms", "digits", "unlit", "plain", "protocol")
 UNMOVED = ("group", "layer", "instance", "constant")  # by N
-QUICK = (("batch", 32), ("batch", 2), ("group", 32))
+THREE = (("batch", 32), ("batch", 2), ("group", 32))
 GROUPS, RATE = 4, 0.05
 EPOCHS = {"photos": 25, "digits": 15}
 LIGHTING = {"photos": 0.7, "digits": 1.4}  # how much `relight` does, where it does anything
@@ -29,39 +29,42 @@ def settings(seeds: int, quick: bool = False, parts: Sequence[str] = PARTS) -> l
     quick : bool
         BN at N = 32 and 2 and GN, for 3 epochs.
     parts : sequence of str
-        "ghost" is the photographs with ghost batches; "digits" the digits, as they are and relit; "unlit" the
-        photographs as they are; "plain" those of "ghost" with a net that has no shortcuts; "protocol" those
-        with batch = N and the learning rate in steps, as in the paper.
+        "ghost" is BN and GN on the photographs, with ghost batches; "norms" the other norms; "digits" the
+        digits, as they are and relit; "unlit" the photographs as they are; "plain" those relit, with
+        `plain_net`; "protocol" those with batch = N and the learning rate in steps, as in the paper.
 
     Examples
     --------
-    >>> settings(1, parts=["plain"])[1]
-    {'data': 'photos', 'lighting': 0.7, 'net': 'plain', 'norm': 'batch', 'batch': 32, 'N': 2,
-     'schedule': 'cosine', 'epochs': 25, 'seed': 0}
+    >>> [(s["net"], s["norm"], s["N"]) for s in settings(1, parts=["plain"])]
+    [('plain', 'batch', 32), ('plain', 'batch', 2), ('plain', 'group', 32)]
     """
     if quick:
-        return [_setting(norm, N, seed, epochs=3) for norm, N in QUICK for seed in range(seeds)]
-    makers = dict(zip(PARTS, (_ghost, _digits, _unlit, _plain, _protocol), strict=True))
+        return [_setting(norm, N, seed, epochs=3) for norm, N in THREE for seed in range(seeds)]
+    makers = dict(zip(PARTS, (_ghost, _norms, _digits, _unlit, _plain, _protocol), strict=True))
     return [setting for part in parts for seed in range(seeds) for setting in makers[part](seed)]
 
 
 def _ghost(seed: int) -> list[Setting]:
-    """BN over N, and what does not depend on N once."""
-    moved = [*(("batch", N) for N in SIZES), ("renorm", RENORM)]
-    return [_setting(norm, N, seed) for norm, N in (*moved, *((norm, BATCH) for norm in UNMOVED))]
+    """BN over N, and GN, which does not depend on it, once."""
+    return [*(_setting("batch", N, seed) for N in SIZES), _setting("group", BATCH, seed)]
+
+
+def _norms(seed: int) -> list[Setting]:
+    others = [(norm, BATCH) for norm in UNMOVED if norm != "group"]
+    return [_setting(norm, N, seed) for norm, N in (("renorm", RENORM), *others)]
 
 
 def _digits(seed: int) -> list[Setting]:
     lights = (0.0, LIGHTING["digits"])
-    return [_setting(norm, N, seed, data="digits", lighting=light) for light in lights for norm, N in QUICK]
+    return [_setting(norm, N, seed, data="digits", lighting=light) for light in lights for norm, N in THREE]
 
 
 def _unlit(seed: int) -> list[Setting]:
-    return [_setting(norm, N, seed, lighting=0.0) for norm, N in QUICK]
+    return [_setting(norm, N, seed, lighting=0.0) for norm, N in THREE]
 
 
 def _plain(seed: int) -> list[Setting]:
-    return [_setting(norm, N, seed, net="plain") for norm, N in QUICK]
+    return [_setting(norm, N, seed, net="plain") for norm, N in THREE]
 
 
 def _protocol(seed: int) -> list[Setting]:
