@@ -52,6 +52,12 @@ def test_the_figures():
     assert list(paper.FINE_TUNING.rows.values()) == [
         *((38.6, 34.5), (40.3, 35.7), (40.8, 36.1), (40.9, 36.4), (41.8, 36.8), (42.3, 37.2))
     ]
+    assert list(paper.FINE_TUNING_C4.rows.values()) == [(37.7, 32.8), (38.8, 33.6)]
+    assert list(paper.FINE_TUNING_HEAD.rows.values()) == [(38.6, 34.2), (39.5, 34.4), (40.0, 34.8)]
+    assert list(paper.FROM_SCRATCH.rows.values()) == [(34.5, None), (39.5, 35.2), (41.0, 36.4)]
+    assert paper.DEEPER.rows == {"batch": (22.0, 31.9), "group": (22.4, 23.0)}
+    assert list(paper.IN_THE_TEXT.rows.values()) == [(-6.0,), (-1.9,)]
+    assert list(paper.SMALL_SCALE.rows.values()) == [(1.3,)]
 
 
 def difference(table, better, worse, column):
