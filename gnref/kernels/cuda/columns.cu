@@ -1,0 +1,235 @@
+// Sets whose elements lie far apart, each beside those of other sets: channels last, P rows of A*B columns.
+// A thread takes a strip of V columns and some rows; the item of a set is one column of CHUNK rows.
+
+constexpr int ROWS = 8;                     // that a thread holds at once
+constexpr int BESIDE = 8;                   // threads that share a strip of columns
+constexpr int CHUNK = 4 * ROWS * BESIDE;    // rows of an item
+
+struct Matrix {
+    int strips; // of A*B columns
+    int lanes;  // threads beside one another, a power of two up to 32
+    int slots;  // chunks in a block: lanes * BESIDE * slots threads
+};
+
+// Which strip of columns and which rows are a thread's.
+struct Place {
+    long long o, chunk, column, at; // at: of (o, row 0, column) in x
+    int row, rows;                  // its first row in the chunk, and the rows of that
+    int lane;                       // among those that share the strip: row
+    bool there;
+};
+
+template <int V> __device__ __forceinline__ Place place_of(const Shape& s, const Matrix& q)
+{
+    int lane = threadIdx.x % q.lanes, row = threadIdx.x / q.lanes % BESIDE, slot = threadIdx.x / (q.lanes * BESIDE);
+    long long across = (q.strips + q.lanes - 1) / q.lanes, item = blockIdx.x / across * q.slots + slot;
+    long long o = item / s.chunks, chunk = item % s.chunks, strip = blockIdx.x % across * q.lanes + lane;
+    bool there = o < s.sets / s.A && strip < q.strips;
+    long long at = (o * s.P + chunk * CHUNK) * s.A * s.n + strip * V;
+    return Place{o, chunk, strip * V, at, row, (int)min((long long)CHUNK, s.P - chunk * CHUNK), lane, there};
+}
+
+// So many rows of a strip, from `first` on, every BESIDE-th.
+template <class X, int V>
+__device__ __forceinline__ int load_rows(Strip<X, V>* to, const Shape& s, const X* x, const Place& p, int first)
+{
+    int many = 0;
+#pragma unroll
+    for (int k = 0; k < ROWS; ++k)
+        if (first + k * BESIDE < p.rows) {
+            to[k] = load<X, V>(x + p.at + (first + k * BESIDE) * s.A * s.n, s.aligned);
+            many = k + 1;
+        }
+    return many;
+}
+
+// Mean and M2 of two lots together (Chan, Golub & LeVeque 1983, eq. 2.1).
+__device__ __forceinline__ void merge(Moments& a, const Moments& b)
+{
+    double count = a.count + b.count, share = b.count / count, lost;
+    double d = (b.hi - a.hi) + (b.lo - a.lo);
+    a.hi = two_sum(a.hi, d * share, lost);
+    a.lo += lost;
+    a.M2 += b.M2 + d * d * (a.count * share);
+    a.count = count;
+}
+
+template <class X, int V>
+__global__ void __launch_bounds__(256) column_moments(Shape s, Matrix q, const X* x, Moments* parts)
+{
+    typedef typename Computed<X>::type T;
+    DYNAMIC_SHARED(memory);
+    Moments* shared = (Moments*)memory;
+    Place p = place_of<V>(s, q);
+    Moments own[V];
+    for (int v = 0; v < V; ++v)
+        own[v] = Moments{0.0, 0.0, 0.0, 0.0};
+    for (int first = p.row; p.there && first < p.rows; first += ROWS * BESIDE) {
+        Strip<X, V> strips[ROWS];
+        int many = load_rows(strips, s, x, p, first);
+        for (int v = 0; v < V; ++v) {
+            T guess = 0, d1 = 0, d2 = 0;
+#pragma unroll
+            for (int k = 0; k < ROWS; ++k)
+                guess += k < many ? widen(strips[k].at[v]) : 0;
+            guess = guess / many;
+#pragma unroll
+            for (int k = 0; k < ROWS; ++k) {
+                T d = k < many ? widen(strips[k].at[v]) - guess : 0;
+                d1 += d;
+                d2 += d * d;
+            }
+            double lo = (double)d1 / many;
+            Moments part{(double)many, (double)guess, lo, larger((double)d2 - d1 * lo, 0.0)};
+            if (first == p.row)
+                own[v] = part;
+            else
+                merge(own[v], part);
+        }
+    }
+    // The threads that share a strip, one after the other.
+    for (int v = 0; v < V; ++v) {
+        __syncthreads();
+        shared[threadIdx.x] = own[v];
+        __syncthreads();
+        if (!p.there || p.row != 0)
+            continue;
+        for (int row = 1; row < min(BESIDE, p.rows); ++row)
+            merge(own[v], shared[threadIdx.x + row * q.lanes]);
+        parts[(p.o * s.chunks + p.chunk) * s.A * s.n + p.column + v] = own[v];
+    }
+}
+
+// y from lines, or from mean and rstd that are given.
+template <class X, class W, int V>
+__global__ void __launch_bounds__(256)
+    column_apply(Shape s, Matrix q, const X* x, const W* weight, const W* bias, X* y, const Line* lines,
+                 const double* mean, const double* rstd)
+{
+    typedef typename Computed<X>::type T;
+    Place p = place_of<V>(s, q);
+    if (!p.there)
+        return;
+    T hi[V], lo[V], k[V], t[V];
+    double odd = 0.0;
+    auto line_at = [&](long long ab) {
+        long long set = p.o * s.A + ab / s.B;
+        return lines ? lines[set] : line_of<X>(mean[set], rstd[set]);
+    };
+    for (int v = 0; v < V; ++v) {
+        Line line = line_at(p.column + v);
+        hi[v] = (T)line.hi;
+        lo[v] = (T)(line.lo + (line.hi - (double)hi[v]));
+        k[v] = (T)(weight ? line.r * (double)widen(weight[p.column + v]) : line.r);
+        t[v] = bias ? (T)widen(bias[p.column + v]) : (T)0;
+        odd += line.odd;
+    }
+    for (int row = p.row; row < p.rows; row += BESIDE) {
+        long long at = p.at + row * s.A * s.n;
+        Strip<X, V> strip = load<X, V>(x + at, s.aligned);
+        for (int v = 0; v < V; ++v)
+            if (odd == 0.0)
+                narrow(strip.at[v], ((widen(strip.at[v]) - hi[v]) - lo[v]) * k[v] + t[v]);
+            else {
+                Line line = line_at(p.column + v);
+                double d = ((double)widen(strip.at[v]) * line.scale - line.hi) - line.lo;
+                double w = weight ? (double)widen(weight[p.column + v]) : 1.0;
+                narrow(strip.at[v], (T)(d * line.r * w + (bias ? (double)widen(bias[p.column + v]) : 0.0)));
+            }
+        store(y + at, strip, s.aligned);
+    }
+}
+
+template <class X, int V>
+__global__ void __launch_bounds__(256)
+    column_sums(Shape s, Matrix q, const X* dy, const X* x, const double* mean, const double* rstd, Sums* parts)
+{
+    typedef typename Computed<X>::type T;
+    DYNAMIC_SHARED(memory);
+    Sums* shared = (Sums*)memory;
+    Place p = place_of<V>(s, q);
+    Sums own[V];
+    T hi[V], lo[V], r[V];
+    for (int v = 0; v < V; ++v) {
+        own[v] = Sums{0.0, 0.0, 0.0};
+        long long set = p.o * s.A + (p.column + v) / s.B;
+        double mu = p.there && mean ? mean[set] : 0.0;
+        hi[v] = (T)mu;
+        lo[v] = (T)(mu - (double)hi[v]);
+        r[v] = p.there ? (T)rstd[set] : (T)0;
+    }
+    for (int first = p.row; p.there && first < p.rows; first += ROWS / 2 * BESIDE) {
+        Strip<X, V> xs[ROWS / 2], dys[ROWS / 2];
+#pragma unroll
+        for (int k = 0; k < ROWS / 2; ++k)
+            if (first + k * BESIDE < p.rows) {
+                long long at = p.at + (first + k * BESIDE) * s.A * s.n;
+                xs[k] = load<X, V>(x + at, s.aligned);
+                dys[k] = load<X, V>(dy + at, s.aligned);
+            }
+        for (int v = 0; v < V; ++v) {
+            T g1 = 0, g2 = 0, d1 = 0;
+#pragma unroll
+            for (int k = 0; k < ROWS / 2; ++k)
+                if (first + k * BESIDE < p.rows) {
+                    T d = (widen(xs[k].at[v]) - hi[v]) - lo[v], g = widen(dys[k].at[v]);
+                    g1 += g;
+                    g2 += g * (d * r[v]);
+                    d1 += d;
+                }
+            own[v].dy += g1;
+            own[v].dy_xhat += g2;
+            own[v].d += d1;
+        }
+    }
+    for (int v = 0; v < V; ++v) {
+        __syncthreads();
+        shared[threadIdx.x] = own[v];
+        __syncthreads();
+        if (!p.there || p.row != 0)
+            continue;
+        for (int row = 1; row < BESIDE; ++row) {
+            const Sums& other = shared[threadIdx.x + row * q.lanes];
+            own[v].dy += other.dy;
+            own[v].dy_xhat += other.dy_xhat;
+            own[v].d += other.d;
+        }
+        parts[(p.o * s.chunks + p.chunk) * s.A * s.n + p.column + v] = own[v];
+    }
+}
+
+template <class X, class W, int V>
+__global__ void __launch_bounds__(256)
+    column_gradients(Shape s, Matrix q, const X* dy, const X* x, const W* weight, const Slope* slopes, X* dx)
+{
+    typedef typename Computed<X>::type T;
+    Place p = place_of<V>(s, q);
+    if (!p.there)
+        return;
+    T hi[V], lo[V], k[V], m[V], n[V];
+    double odd = 0.0;
+    for (int v = 0; v < V; ++v) {
+        const Slope& slope = slopes[p.o * s.A + (p.column + v) / s.B];
+        hi[v] = (T)slope.hi;
+        lo[v] = (T)(slope.lo + (slope.hi - (double)hi[v]));
+        k[v] = (T)(slope.rstd * (weight ? (double)widen(weight[p.column + v]) : 1.0));
+        m[v] = (T)(-slope.rstd * slope.via_mean);
+        n[v] = (T)(-slope.rstd * slope.rstd * slope.via_var);
+        odd += slope.odd;
+    }
+    for (int row = p.row; row < p.rows; row += BESIDE) {
+        long long at = p.at + row * s.A * s.n;
+        Strip<X, V> xs = load<X, V>(x + at, s.aligned), dys = load<X, V>(dy + at, s.aligned);
+        for (int v = 0; v < V; ++v)
+            if (odd == 0.0)
+                narrow(dys.at[v], widen(dys.at[v]) * k[v] + (((widen(xs.at[v]) - hi[v]) - lo[v]) * n[v] + m[v]));
+            else {
+                const Slope& slope = slopes[p.o * s.A + (p.column + v) / s.B];
+                double xhat = (((double)widen(xs.at[v]) * slope.scale - slope.hi) - slope.lo) * slope.r;
+                double w = weight ? (double)widen(weight[p.column + v]) : 1.0;
+                double g = (double)widen(dys.at[v]) * w;
+                narrow(dys.at[v], (T)(slope.rstd * (g - slope.via_mean - xhat * slope.via_var)));
+            }
+        store(dx + at, dys, s.aligned);
+    }
+}

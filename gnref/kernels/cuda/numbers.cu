@@ -1,0 +1,116 @@
+// Numbers: 16 bits as float, several at a time, and sums in two numbers.
+// No header is included: NVRTC alone compiles this.
+
+#ifndef EMULATED // tests run all of this on a CPU, where these mean something else
+#define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+#define CLUSTER(blocks) __cluster_dims__(blocks, 1, 1)
+#endif
+
+struct half16 {
+    unsigned short bits;
+};
+
+struct bfloat16 {
+    unsigned short bits;
+};
+
+__device__ __forceinline__ float widen(float x) { return x; }
+__device__ __forceinline__ double widen(double x) { return x; }
+__device__ __forceinline__ void narrow(float& y, double x) { y = (float)x; }
+__device__ __forceinline__ void narrow(double& y, double x) { y = x; }
+
+#ifdef EMULATED
+inline float widen(half16 x) { return emulated_half_to_float(x.bits); }
+inline float widen(bfloat16 x) { return emulated_bfloat16_to_float(x.bits); }
+inline void narrow(half16& y, float x) { y.bits = emulated_float_to_half(x); }
+inline void narrow(bfloat16& y, float x) { y.bits = emulated_float_to_bfloat16(x); }
+#else
+__device__ __forceinline__ float widen(half16 x)
+{
+    float f;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(x.bits));
+    return f;
+}
+
+__device__ __forceinline__ float widen(bfloat16 x) { return __uint_as_float((unsigned)x.bits << 16); }
+
+__device__ __forceinline__ void narrow(half16& y, float x) { asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x)); }
+
+__device__ __forceinline__ void narrow(bfloat16& y, float x)
+{
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+}
+#endif
+
+// What a type is computed in.
+template <class X> struct Computed {
+    typedef float type;
+};
+
+template <> struct Computed<double> {
+    typedef double type;
+};
+
+// As many bytes as one load or store moves.
+template <int BYTES> struct Word;
+
+template <> struct Word<2> {
+    typedef unsigned short type;
+};
+
+template <> struct Word<4> {
+    typedef unsigned type;
+};
+
+template <> struct Word<8> {
+    typedef uint2 type;
+};
+
+template <> struct Word<16> {
+    typedef uint4 type;
+};
+
+// V neighbours, in one word where they are aligned to it.
+template <class X, int V> union Strip {
+    typename Word<V * sizeof(X)>::type word;
+    X at[V];
+};
+
+template <class X, int V> __device__ __forceinline__ Strip<X, V> load(const X* x, bool aligned)
+{
+    Strip<X, V> strip;
+    if (aligned)
+        strip.word = *reinterpret_cast<const typename Word<V * sizeof(X)>::type*>(x);
+    else
+        for (int v = 0; v < V; ++v)
+            strip.at[v] = x[v];
+    return strip;
+}
+
+template <class X, int V> __device__ __forceinline__ void store(X* y, Strip<X, V> strip, bool aligned)
+{
+    if (aligned)
+        *reinterpret_cast<typename Word<V * sizeof(X)>::type*>(y) = strip.word;
+    else
+        for (int v = 0; v < V; ++v)
+            y[v] = strip.at[v];
+}
+
+// V weights or biases, which may be wider than a word.
+template <int V, class T, class W> __device__ __forceinline__ void load_parameters(T* to, const W* w, bool aligned)
+{
+    constexpr int N = V * sizeof(W) > 16 ? 16 / sizeof(W) : V;
+    for (int k = 0; k < V; k += N) {
+        Strip<W, N> strip = load<W, N>(w + k, aligned);
+        for (int v = 0; v < N; ++v)
+            to[k + v] = widen(strip.at[v]);
+    }
+}
+
+// a + b, and what its rounding lost (Knuth 1969, 4.2.2, theorem B).
+__device__ __forceinline__ double two_sum(double a, double b, double& lost)
+{
+    double s = a + b, part = s - a;
+    lost = (a - (s - part)) + (b - part);
+    return s;
+}

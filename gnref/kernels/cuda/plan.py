@@ -1,0 +1,186 @@
+"""How a view is cut into work for a GPU: pure arithmetic, so that it is tested where there is no GPU.
+
+A set is cut into items (see items.cu) by its own shape alone, and items are added in one order. So every
+way below gives the same bits, and which of them is taken may depend on the device and on the number of sets:
+
+    registers   a set at once, by some lanes of a warp or by one block
+    cluster     the same, by several blocks that read each other's shared memory (capability 9.0)
+    shared      a set at once, kept in the shared memory of a block
+    chunks      items one by one, in several launches: sets that fit nowhere, or too few to fill the device
+    columns     channels last: the elements of a set lie apart, and its columns are summed in chunks of rows
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+from typing import NamedTuple
+
+FEW = 4  # strips of an item for each of its lanes, as in items.cu
+WARP = 32
+TOGETHER = 1024  # items whose partial results a block keeps, at most
+BLOCK = 512  # threads that leave room for a second block beside them
+CHUNK, BESIDE = 256, 8  # rows of an item, and threads that share them, as in columns.cu
+GATHERED = 32  # sets whose dweight is added in the precision of x, at most
+PARTS = 128  # in how many parts dweight is added, about
+
+ITEM, SCRATCH = 32, 256  # bytes of an item's moments, and of a team's own sums
+STATIC = 48 * 1024  # bytes of shared memory that a block has without asking
+
+Slots = tuple[int, int, int, int, int]
+
+
+class Limits(NamedTuple):
+    """What a device can do."""
+
+    multiprocessors: int
+    shared_memory: int  # bytes that one block may ask for
+    clusters: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How one set is cut into items; see items.cu for the words."""
+
+    strip: int  # neighbours that are moved in one word
+    strips: int  # of a run
+    rows: int  # of P in an item
+    blocks: int  # items along P
+    pieces: int  # items along a run
+    piece: int  # strips of an item, at most
+    items: int
+    lanes: int
+    trailing: bool
+    columns: bool
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The way that one pass over a view takes."""
+
+    way: str
+    cut: Cut
+    team: int  # threads of a set
+    threads: int  # of a block
+    grid: int  # blocks
+    shared: int  # bytes of shared memory for each
+    held: int = 1  # items of each group of lanes, in registers
+    cluster: int = 1  # blocks of a set
+
+
+def plan(slots: Slots, itemsize: int, limits: Limits, *, backward: bool = False) -> Plan:
+    """Choose the way for a view (O, P, A, B, S) of x, none of which is 0."""
+    cut = cut_of(slots, itemsize)
+    if cut.columns:
+        return columns(slots, cut, itemsize, backward)
+    for way in (registers, cluster, shared):
+        found = way(slots, cut, limits, backward)
+        if found is not None and enough(slots, found, limits):
+            return found
+    return chunks(slots, cut)
+
+
+def cut_of(slots: Slots, itemsize: int) -> Cut:
+    """Cut a set. Only P, B, S and the size of a number count, so a set's bits never hang on its neighbours."""
+    _, P, A, B, S = slots
+    if S == 1 and P > 1:  # strips go across columns, which are added each for itself
+        strip, made = gcd(A * B, 16 // itemsize), up(P, CHUNK)
+        return Cut(strip, up(A * B, strip), 1, 1, 1, 1, made * B, 1, False, True, made)
+    trailing = S == 1
+    run = B if trailing else S
+    strip = gcd(run, 16 // itemsize)
+    strips = run // strip
+    pieces = up(strips, WARP * FEW)
+    rows = min(P, WARP * FEW // strips) if 2 * strips <= WARP * FEW else 1
+    blocks = up(P, rows)
+    piece = rows * strips if rows > 1 else up(strips, pieces)
+    items = pieces if trailing else B * blocks * pieces
+    lanes = min(WARP, power_of_two(piece))
+    return Cut(strip, strips, rows, blocks, pieces, piece, items, lanes, trailing, False, 0)
+
+
+def registers(slots: Slots, cut: Cut, limits: Limits, backward: bool) -> Plan | None:
+    """A set in the registers of some lanes, or of a block of up to 512 threads."""
+    sets, need = slots[0] * slots[2], cut.items * cut.lanes
+    held = 1 if backward or need <= BLOCK else 2
+    if cut.items > TOGETHER or need > BLOCK * held:
+        return None
+    if need <= WARP:
+        team, threads = power_of_two(need), 256
+    else:
+        team = threads = up(up(cut.items, held) * cut.lanes, WARP) * WARP
+    if backward and cut.trailing:
+        return trailing_backward(slots, cut, team, threads)
+    memory = SCRATCH + threads // cut.lanes * held * ITEM
+    return Plan("registers", cut, team, threads, up(sets, threads // team), memory, held)
+
+
+def trailing_backward(slots: Slots, cut: Cut, team: int, threads: int) -> Plan:
+    """A block does one set after the other, and keeps the sums for their dweight."""
+    teams = threads // team
+    _, sets = parts_of(slots[0], teams)
+    memory = SCRATCH + max(threads // cut.lanes * ITEM, threads * 4 * WARP)
+    return Plan("registers", cut, team, threads, up(slots[0], sets) * slots[2], memory)
+
+
+def parts_of(examples: int, teams: int = 1) -> tuple[int, int]:
+    """In how many parts, and of how many sets, dweight is added."""
+    each = min(max(up(examples, PARTS * teams), 4), GATHERED) * teams
+    return up(examples, each), each
+
+
+def cluster(slots: Slots, cut: Cut, limits: Limits, backward: bool) -> Plan | None:
+    """A set in the registers of 2, 4 or 8 blocks."""
+    held = 1 if backward else 2
+    for blocks in (2, 4, 8) if limits.clusters and cut.items <= TOGETHER else ():
+        inside = up(cut.items, blocks * held) * cut.lanes
+        if inside <= BLOCK and not (backward and cut.trailing):
+            team = up(inside, WARP) * WARP
+            memory = SCRATCH + team // cut.lanes * held * ITEM
+            return Plan("cluster", cut, team, team, slots[0] * slots[2] * blocks, memory, held, blocks)
+    return None
+
+
+def shared(slots: Slots, cut: Cut, limits: Limits, backward: bool) -> Plan | None:
+    """A set in the shared memory of a block."""
+    memory = SCRATCH + cut.items * (ITEM + (2 if backward else 1) * cut.piece * 16)
+    if cut.items > TOGETHER or memory > limits.shared_memory or (backward and cut.trailing):
+        return None
+    return Plan("shared", cut, BLOCK, BLOCK, slots[0] * slots[2], memory)
+
+
+def chunks(slots: Slots, cut: Cut) -> Plan:
+    """Items one by one; the team is that which adds up a set."""
+    threads = 256
+    grid = up(slots[0] * slots[2] * cut.items * cut.lanes, threads)
+    return Plan("chunks", cut, adding(cut.items), threads, grid, SCRATCH)
+
+
+def columns(slots: Slots, cut: Cut, itemsize: int, backward: bool) -> Plan:
+    """Strips of columns, with as many chunks of rows in a block as there is room for."""
+    lanes = min(WARP, power_of_two(cut.strips))
+    slots_of_block = WARP // lanes
+    across, down = up(cut.strips, lanes), up(slots[0] * cut.chunks, slots_of_block)
+    return Plan("columns", cut, adding(cut.items), WARP * BESIDE, across * down, WARP * BESIDE * ITEM)
+
+
+def adding(items: int) -> int:
+    """How many threads add up the items of a set: a warp, or a block where there are many."""
+    return WARP if items <= TOGETHER else BLOCK
+
+
+def enough(slots: Slots, found: Plan, limits: Limits) -> bool:
+    """Whether so few blocks keep the device busy, or the sets are too small to be shared by several."""
+    small = found.cut.items * found.cut.lanes <= 256
+    return small or 2 * found.grid >= limits.multiprocessors
+
+
+def up(a: int, b: int) -> int:
+    """a / b, rounded up."""
+    return -(-a // b)
+
+
+def power_of_two(n: int) -> int:
+    """The least power of two that is not less than n."""
+    return int(1 << (n - 1).bit_length())

@@ -1,0 +1,238 @@
+"""The steps of both passes; each launches one kernel, or two where large sums are folded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cupy
+import numpy as np
+
+from gnref.kernels.cuda.device import limits
+from gnref.kernels.cuda.launch import MATRIX, NOTHING, PARTS, shape_of, start, structure, type_of
+from gnref.kernels.cuda.plan import BESIDE, SCRATCH, WARP, Plan, parts_of, plan, power_of_two, up
+
+Array = Any
+MOMENTS, SUMS, LINE, SLOPE = 4, 3, 5, 8  # numbers in these structures
+FOLD = 256  # rows that are added at once
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Arrays in one piece of memory, and how the kernels will go over them."""
+
+    x: Array
+    weight: Array | None
+    bias: Array | None
+    way: Plan
+    shape: Any  # `Shape` of items.cu
+    slots: tuple[int, int, int, int, int]
+
+    @property
+    def sets(self) -> int:
+        """How many sets there are."""
+        return self.slots[0] * self.slots[2]
+
+    @property
+    def kept(self) -> tuple[Any, Any]:
+        """weight and bias as a kernel's arguments."""
+        return given(self.weight), given(self.bias)
+
+    @property
+    def types(self) -> tuple[str, str]:
+        """Those of x and of the parameters, in the kernels."""
+        some = self.weight if self.weight is not None else self.bias
+        return type_of(self.x), type_of(self.x if some is None else some)
+
+    @property
+    def matrix(self) -> Any:
+        """`Matrix` of columns.cu."""
+        lanes = min(WARP, power_of_two(self.way.cut.strips))
+        return structure(MATRIX, self.way.cut.strips, lanes, WARP // lanes)
+
+
+def work(
+    x5: Array,
+    weight: Array | None,
+    bias: Array | None,
+    center: bool,
+    others: tuple[Array, ...] = (),
+    backward: bool = False,
+) -> Work:
+    """Prepare a pass. ``others`` are arrays like x5, in one piece already."""
+    x, slots = cupy.ascontiguousarray(x5), x5.shape
+    weight, bias = parameters(weight, bias, x)
+    way = plan(slots, x.itemsize, limits(x.device.id), backward=backward)
+    return Work(x, weight, bias, way, shape_of(slots, way, center, (x, *others), (weight, bias)), slots)
+
+
+def parameters(weight: Array | None, bias: Array | None, x: Array) -> tuple[Array | None, Array | None]:
+    """weight and bias in x's dtype or, unless both are, in that which x is computed in."""
+    there = [p for p in (weight, bias) if p is not None]
+    dtype = x.dtype if all(p.dtype == x.dtype for p in there) else computed(x)
+    made = (None if p is None else cupy.ascontiguousarray(p.astype(dtype, copy=False)) for p in (weight, bias))
+    return tuple(made)  # type: ignore[return-value]
+
+
+def computed(x: Array) -> np.dtype[Any]:
+    """What numbers of x's dtype are computed in."""
+    return np.dtype(np.float64 if x.itemsize == 8 else np.float32)
+
+
+def given(a: Array | None) -> Any:
+    """An array as a kernel's argument, which may be absent."""
+    return NOTHING if a is None else a
+
+
+def numbers(*shape: int) -> Array:
+    """Room for numbers in float64."""
+    return cupy.empty(shape, np.float64)
+
+
+def forward(w: Work, y: Array | None, eps: float) -> Array:
+    """y, if there is room for it, and mean, var and rstd of every set as (3, sets)."""
+    stats, eps, strip = numbers(3, w.sets), np.float64(eps), w.way.cut.strip
+    if w.way.way in ("chunks", "columns"):
+        parts = moments(w)
+        lines = numbers(w.sets, LINE)
+        arguments = w.shape, w.x, parts, stats, lines, eps
+        start("set_statistics", w.types[:1], w.sets, w.way.team, arguments, SCRATCH)
+        if y is not None:
+            apply(w, y, lines, None, None)
+        return stats
+    template: tuple[Any, ...] = (*w.types, strip)
+    names = {"registers": "forward", "cluster": "forward_cluster", "shared": "forward_shared"}
+    template += {"registers": (w.way.held,), "cluster": (w.way.cluster,), "shared": ()}[w.way.way]
+    arguments = w.shape, w.x, *w.kept, given(y), stats, eps
+    start(names[w.way.way], template, w.way.grid, w.way.threads, arguments, w.way.shared)
+    return stats
+
+
+def moments(w: Work) -> Array:
+    """Count, mean in two numbers and M2 of every item."""
+    parts, template = numbers(w.sets * w.way.cut.items, MOMENTS), (w.types[0], w.way.cut.strip)
+    if w.way.way == "columns":
+        arguments = w.shape, w.matrix, w.x, parts
+        start("column_moments", template, w.way.grid, w.way.threads, arguments, w.way.shared)
+    else:
+        start("item_moments", template, w.way.grid, w.way.threads, (w.shape, w.x, parts))
+    return parts
+
+
+def apply(w: Work, y: Array, lines: Array | None, mean: Array | None, rstd: Array | None) -> None:
+    """y from lines that were found, or from statistics that are given."""
+    template = (*w.types, w.way.cut.strip)
+    arguments = w.x, *w.kept, y, given(lines), given(mean), given(rstd)
+    if w.way.way == "columns":
+        start("column_apply", template, w.way.grid, w.way.threads, (w.shape, w.matrix, *arguments))
+    else:
+        start("apply", template, tasks(w), 256, (w.shape, *arguments))
+
+
+def tasks(w: Work) -> int:
+    """Blocks of 256 threads that go over all items one by one."""
+    return up(w.sets * w.way.cut.items * w.way.cut.lanes, 256)
+
+
+def backward(w: Work, dy: Array, mean: Array | None, rstd: Array, dx: Array) -> tuple[Array, Array]:
+    """dx, dweight and dbias; the statistics are the sets' own."""
+    if w.way.way in ("chunks", "columns"):
+        slopes = numbers(w.sets, SLOPE)
+        partial = set_sums(w, dy, mean, rstd, own=True, slopes=slopes)
+        return gradients(w, dy, slopes, dx, partial)
+    arguments = dy, w.x, w.kept[0], given(mean), rstd, dx
+    template = (*w.types, w.way.cut.strip)
+    if w.way.cut.trailing:
+        parts, sets = parts_of(w.slots[0], w.way.threads // w.way.team)
+        partial = cupy.empty((2, parts, w.slots[2] * w.slots[3]), computed(w.x))
+        arguments = w.shape, structure(PARTS, parts, sets), *arguments, *partial
+        start("backward_trailing", template, w.way.grid, w.way.threads, arguments, w.way.shared)
+        return fold(w, partial)
+    partial = numbers(2, w.slots[0], w.slots[2] * w.slots[3])
+    names = {"registers": "backward", "cluster": "backward_cluster", "shared": "backward_shared"}
+    template += (w.way.cluster,) if w.way.way == "cluster" else ()
+    arguments = w.shape, *arguments, *partial
+    start(names[w.way.way], template, w.way.grid, w.way.threads, arguments, w.way.shared)
+    return fold(w, partial)
+
+
+def set_sums(
+    w: Work,
+    dy: Array,
+    mean: Array | None,
+    rstd: Array,
+    *,
+    own: bool,
+    slopes: Array | None = None,
+    totals: Array | None = None,
+) -> Array | None:
+    """The sums of every set, into slopes or totals; and dweight and dbias of each example, as (2, O, A*B)."""
+    parts = numbers(w.sets * w.way.cut.items, SUMS)
+    if w.way.way == "columns":
+        arguments = w.shape, w.matrix, dy, w.x, given(mean), rstd, parts
+        template: tuple[Any, ...] = (w.types[0], w.way.cut.strip)
+        start("column_sums", template, w.way.grid, w.way.threads, arguments, w.way.shared)
+    else:
+        arguments = w.shape, dy, w.x, w.kept[0], given(mean), rstd, parts
+        start("item_sums", (*w.types, w.way.cut.strip), tasks(w), 256, arguments)
+    partial = None if w.way.cut.trailing else numbers(2, w.slots[0], w.slots[2] * w.slots[3])
+    both = (NOTHING, NOTHING) if partial is None else tuple(partial)
+    arguments = w.shape, dy, w.x, w.kept[0], given(mean), rstd, parts
+    arguments += np.int32(own), given(slopes), *both, given(totals)
+    start("set_sums", w.types, w.sets, w.way.team, arguments, SCRATCH)
+    return partial
+
+
+def given_slopes(w: Work, mean: Array, rstd: Array, totals: Array, count: int) -> Array:
+    """Slopes from the sums over all shards."""
+    slopes = numbers(w.sets, SLOPE)
+    arguments = w.shape, mean, rstd, totals, np.float64(max(count, 1)), slopes
+    start("given_slopes", w.types[:1], up(w.sets, 256), 256, arguments)
+    return slopes
+
+
+def gradients(w: Work, dy: Array, slopes: Array, dx: Array, partial: Array | None) -> tuple[Array, Array]:
+    """dx from slopes; and dweight and dbias, from what has been added of them or together with dx."""
+    if partial is None:
+        return fold(w, gradients_trailing(w, dy, slopes, None, None, dx))
+    write_gradients(w, dy, slopes, dx)
+    return fold(w, partial)
+
+
+def write_gradients(w: Work, dy: Array, slopes: Array, dx: Array) -> None:
+    """dx from slopes."""
+    arguments, template = (dy, w.x, w.kept[0], slopes, dx), (*w.types, w.way.cut.strip)
+    if w.way.way == "columns":
+        start("column_gradients", template, w.way.grid, w.way.threads, (w.shape, w.matrix, *arguments))
+    else:
+        start("gradients", template, tasks(w), 256, (w.shape, *arguments))
+
+
+def gradients_trailing(
+    w: Work, dy: Array, slopes: Array | None, mean: Array | None, rstd: Array | None, dx: Array | None
+) -> Array:
+    """dx, if there is room for it, and the parts of dweight and dbias, where each element has a weight."""
+    O, _, A, B, _ = w.slots
+    parts, sets = parts_of(O)
+    partial = cupy.empty((2, parts, A * B), computed(w.x))
+    arguments = structure(PARTS, parts, sets), dy, w.x, w.kept[0], given(slopes), given(mean), given(rstd)
+    threads = parts * A * w.way.cut.strips
+    template = (*w.types, w.way.cut.strip)
+    start("gradients_trailing", template, up(threads, 256), 256, (w.shape, *arguments, given(dx), *partial))
+    return partial
+
+
+def fold(w: Work, partial: Array) -> tuple[Array, Array]:
+    """dweight and dbias from their parts, (2, parts, A*B), each as (A, B) in the precision of the arithmetic."""
+    _, rows, width = partial.shape
+    target = computed(w.x)
+    while rows > 1 or partial.dtype != target:
+        left = up(rows, FOLD)
+        to = cupy.empty((2, left, width), target if left == 1 else np.dtype(np.float64))
+        arguments = partial, to, np.int64(rows), np.int64(width), np.int32(FOLD)
+        template = tuple("double" if a.dtype == np.float64 else "float" for a in (partial, to))
+        memory = WARP * BESIDE * 8
+        start("fold_parameters", template, up(width, WARP) * left * 2, WARP * BESIDE, arguments, memory)
+        partial, rows = to, left
+    shape = w.slots[2], w.slots[3]
+    return partial[0, 0].reshape(shape), partial[1, 0].reshape(shape)
