@@ -25,12 +25,13 @@ class Backend(NamedTuple):
     needs: str | None  # an importable package
     install: str | None  # what brings it
     takes: str | None  # a library, or None for any
+    on_device: bool = False  # whether it is asked what it lacks
 
 
 BACKENDS = {
     "reference": Backend("gnref.kernels.reference", None, None, None),
     "cpu": Backend("gnref.kernels.cpu", "numba", "pip install numba", "numpy"),
-    "cuda": Backend("gnref.kernels.cuda", "cupy", "pip install 'gnref[gpu]'", "cupy"),
+    "cuda": Backend("gnref.kernels.cuda", "cupy", "pip install 'gnref[gpu]'", "cupy", True),
 }
 DEFAULTS = {"numpy": "cpu", "cupy": "cuda"}
 
@@ -57,13 +58,25 @@ def backends() -> dict[str, str]:
 
 @cache
 def status(name: str) -> str:
-    """Return "ready", or why a backend is not, without importing it. Found out once."""
+    """Return "ready", or why a backend is not. Found out once; imported is only what asks a device."""
     backend = BACKENDS[name]
     if find_spec(backend.module) is None:
         return "not part of this version of gnref"
     if backend.needs is not None and find_spec(backend.needs) is None:
         return f"{backend.needs} is not installed: {backend.install}"
+    if backend.on_device:
+        return ask_device(backend) or "ready"
     return "ready"
+
+
+def ask_device(backend: Backend) -> str | None:
+    """What the backend's device lacks; None if nothing."""
+    try:
+        lacking = import_module(backend.module).lacking
+    except ImportError as error:  # the package is there, and a library that it needs is not
+        return f"{backend.needs} cannot be imported: {error}"
+    found: str | None = lacking()
+    return found
 
 
 def choose(x: Any, requested: Any) -> str:

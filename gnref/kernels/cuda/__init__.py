@@ -94,7 +94,8 @@ def backward(
         return nothing.gradients(x5)
     dx5, dy = room(x5, out), cupy.ascontiguousarray(dy5)
     w = work(x5, weight, None, center, (dy, dx5), backward=True)
-    return dx5, *steps.backward(w, dy, *plain(mean, rstd), dx5)
+    mean, rstd = plain(mean, rstd)
+    return dx5, *steps.backward(w, dy, mean, rstd, dx5)
 
 
 @on_its_device
@@ -124,7 +125,8 @@ def backward_sums(
     dy = cupy.ascontiguousarray(dy5)
     w, totals = work(x5, weight, None, True, (dy,), backward=True), numbers(2, x5.shape[0] * x5.shape[2])
     steps.set_sums(w, dy, *plain(mean, rstd), own=False, totals=totals)
-    return tuple(per_set(x5, totals))  # type: ignore[return-value]
+    sum_dxhat, sum_dxhat_xhat = per_set(x5, totals)
+    return sum_dxhat, sum_dxhat_xhat
 
 
 @on_its_device
@@ -144,8 +146,9 @@ def backward_from_sums(
         return dx5
     dy = cupy.ascontiguousarray(dy5)
     w = work(x5, weight, None, True, (dy, dx5), backward=True)
-    totals = cupy.stack(plain(sum_dxhat, sum_dxhat_xhat))
-    steps.write_gradients(w, dy, steps.given_slopes(w, *plain(mean, rstd), totals, count), dx5)
+    mean, rstd, *sums = plain(mean, rstd, sum_dxhat, sum_dxhat_xhat)
+    slopes = steps.given_slopes(w, mean, rstd, cupy.stack(sums), count)
+    steps.write_gradients(w, dy, slopes, dx5)
     return dx5
 
 
@@ -154,7 +157,7 @@ def room(x5: Array, out: Array | None) -> Array:
     return out if out is not None and out.flags.c_contiguous else cupy.empty(x5.shape, x5.dtype)
 
 
-def plain(*stats: Array | None) -> tuple[Array | None, ...]:
+def plain(*stats: Array | None) -> Any:
     """Statistics in one piece, in float64."""
     return tuple(
         None if a is None else cupy.ascontiguousarray(a.astype(np.float64, copy=False)) for a in stats

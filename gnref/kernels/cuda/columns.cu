@@ -72,14 +72,14 @@ __global__ void __launch_bounds__(256) column_moments(Shape s, Matrix q, const X
 #pragma unroll
             for (int k = 0; k < ROWS; ++k)
                 guess += k < many ? widen(strips[k].at[v]) : 0;
-            guess = guess / many;
+            guess = s.center ? guess / many : 0;
 #pragma unroll
             for (int k = 0; k < ROWS; ++k) {
                 T d = k < many ? widen(strips[k].at[v]) - guess : 0;
                 d1 += d;
                 d2 += d * d;
             }
-            double lo = (double)d1 / many;
+            double lo = s.center ? (double)d1 / many : 0.0;
             Moments part{(double)many, (double)guess, lo, larger((double)d2 - d1 * lo, 0.0)};
             if (first == p.row)
                 own[v] = part;

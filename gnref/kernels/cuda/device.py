@@ -26,12 +26,13 @@ def lacking() -> str | None:
         return "no CUDA device: the driver found none"
     capability = cupy.cuda.Device().compute_capability
     if int(capability) < OLDEST:
-        return f"the CUDA device has compute capability {dotted(capability)}; expected {dotted(str(OLDEST))} or more"
+        found, oldest = dotted(capability), dotted(str(OLDEST))
+        return f"the CUDA device has compute capability {found}; expected {oldest} or more"
     return None
 
 
 def dotted(capability: str) -> str:
-    """ "90" as "9.0"."""
+    """Write "90" as people do: "9.0"."""
     return f"{capability[:-1]}.{capability[-1]}"
 
 

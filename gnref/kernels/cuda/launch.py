@@ -1,4 +1,4 @@
-"""From the kernels in the .cu files to a launch: compiled by NVRTC when first used, and kept by CuPy on disk."""
+"""From the kernels in the .cu files to a launch: compiled when first used, and kept by CuPy on disk."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ TYPES = {"float16": "half16", "bfloat16": "bfloat16", "float32": "float", "float
 NOTHING = np.uint64(0)  # no array
 
 WIDE = ("sets", "A", "P", "B", "S", "n", "m")
-NARROW = ("strips", "rows", "blocks", "pieces", "piece", "items", "lanes", "team", "trailing", "center")
-NARROW += ("aligned", "aligned_parameters", "columns", "chunks")
+NARROW = (
+    *("strips", "rows", "blocks", "pieces", "piece", "items", "lanes", "team", "trailing", "center"),
+    *("aligned", "aligned_parameters", "columns", "chunks"),
+)
 SHAPE = np.dtype([(name, np.int64) for name in WIDE] + [(name, np.int32) for name in NARROW], align=True)
 MATRIX = np.dtype([("strips", np.int32), ("lanes", np.int32), ("slots", np.int32)], align=True)
 PARTS = np.dtype([("parts", np.int32), ("sets", np.int32)], align=True)
@@ -43,7 +45,9 @@ def kernel(name: str) -> Any:
     return module.get_function(name)
 
 
-def start(name: str, template: tuple[Any, ...], grid: int, threads: int, arguments: tuple[Any, ...], shared: int = 0) -> None:
+def start(
+    name: str, template: tuple[Any, ...], grid: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
+) -> None:
     """Launch a kernel on the current stream."""
     run = kernel(f"{name}<{', '.join(map(str, template))}>")
     if shared > STATIC and run.max_dynamic_shared_size_bytes < shared:
@@ -56,7 +60,9 @@ def type_of(a: Array) -> str:
     return TYPES[a.dtype.name]
 
 
-def shape_of(slots: Slots, way: Plan, center: bool, arrays: tuple[Array, ...], parameters: tuple[Any, ...]) -> Any:
+def shape_of(
+    slots: Slots, way: Plan, center: bool, arrays: tuple[Array, ...], parameters: tuple[Any, ...]
+) -> Any:
     """What the kernels are told of a view: `Shape` of items.cu."""
     O, P, A, B, S = slots
     cut, shape = way.cut, np.zeros((), SHAPE)

@@ -82,7 +82,7 @@ def plan(slots: Slots, itemsize: int, limits: Limits, *, backward: bool = False)
 
 
 def cut_of(slots: Slots, itemsize: int) -> Cut:
-    """Cut a set. Only P, B, S and the size of a number count, so a set's bits never hang on its neighbours."""
+    """Cut a set, by P, B, S and the size of a number alone: its bits do not depend on its neighbours."""
     _, P, A, B, S = slots
     if S == 1 and P > 1:  # strips go across columns, which are added each for itself
         strip, made = gcd(A * B, 16 // itemsize), up(P, CHUNK)

@@ -70,7 +70,9 @@ def parameters(weight: Array | None, bias: Array | None, x: Array) -> tuple[Arra
     """weight and bias in x's dtype or, unless both are, in that which x is computed in."""
     there = [p for p in (weight, bias) if p is not None]
     dtype = x.dtype if all(p.dtype == x.dtype for p in there) else computed(x)
-    made = (None if p is None else cupy.ascontiguousarray(p.astype(dtype, copy=False)) for p in (weight, bias))
+    made = (
+        None if p is None else cupy.ascontiguousarray(p.astype(dtype, copy=False)) for p in (weight, bias)
+    )
     return tuple(made)  # type: ignore[return-value]
 
 
@@ -95,8 +97,8 @@ def forward(w: Work, y: Array | None, eps: float) -> Array:
     if w.way.way in ("chunks", "columns"):
         parts = moments(w)
         lines = numbers(w.sets, LINE)
-        arguments = w.shape, w.x, parts, stats, lines, eps
-        start("set_statistics", w.types[:1], w.sets, w.way.team, arguments, SCRATCH)
+        found = w.shape, w.x, parts, stats, lines, eps
+        start("set_statistics", w.types[:1], w.sets, w.way.team, found, SCRATCH)
         if y is not None:
             apply(w, y, lines, None, None)
         return stats
@@ -141,7 +143,7 @@ def backward(w: Work, dy: Array, mean: Array | None, rstd: Array, dx: Array) -> 
         partial = set_sums(w, dy, mean, rstd, own=True, slopes=slopes)
         return gradients(w, dy, slopes, dx, partial)
     arguments = dy, w.x, w.kept[0], given(mean), rstd, dx
-    template = (*w.types, w.way.cut.strip)
+    template: tuple[Any, ...] = (*w.types, w.way.cut.strip)
     if w.way.cut.trailing:
         parts, sets = parts_of(w.slots[0], w.way.threads // w.way.team)
         partial = cupy.empty((2, parts, w.slots[2] * w.slots[3]), computed(w.x))
@@ -223,7 +225,7 @@ def gradients_trailing(
 
 
 def fold(w: Work, partial: Array) -> tuple[Array, Array]:
-    """dweight and dbias from their parts, (2, parts, A*B), each as (A, B) in the precision of the arithmetic."""
+    """dweight and dbias as (A, B), in the precision of the arithmetic, from their parts (2, parts, A*B)."""
     _, rows, width = partial.shape
     target = computed(w.x)
     while rows > 1 or partial.dtype != target:
