@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_cupy_array
 
 from gnref import dispatch
 from gnref.arrays import check_array, check_out, dtype_name, like_layout, namespace, strides
@@ -289,10 +290,11 @@ def unfold_stat(v: View, stat: Array | None) -> Array | None:
 
 def fold_out(v: View, out: Array | None) -> Array | None:
     """``out`` in slots, if writing there writes into it: then a kernel needs no array of its own."""
-    if type(out) is not np.ndarray or not out.size:
+    if not (type(out) is np.ndarray or is_cupy_array(out)) or not out.size:
         return None
-    out5 = v.x.fold(np, out)
-    return out5 if np.may_share_memory(out5, out) else None
+    xp = namespace(out)
+    out5 = v.x.fold(xp, out)
+    return out5 if xp.may_share_memory(out5, out) else None
 
 
 def finish(v: View, a5: Array, x: Array, out: Array | None, out5: Array | None) -> Array:
@@ -318,7 +320,7 @@ def finish_param(saved: Saved, dparam: Array, param: Array | None) -> Array | No
             return dparam.astype(param.dtype, copy=False)
     xp = namespace(param)
     with quiet():  # a sum may be more than 16 bits hold
-        return xp.astype(saved.view.params.unfold(xp, dparam), param.dtype)
+        return xp.astype(saved.view.params.unfold(xp, dparam), param.dtype, copy=False)
 
 
 def is_usual(param: Array | None, v: View, x: Array) -> bool:

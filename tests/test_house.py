@@ -71,7 +71,7 @@ def wrong(module, targets):
 
 
 def same_kernels(module, target):
-    """Whether both belong to one backend, as gnref.kernels.cpu and .cpu.rows, or the target is the contract."""
+    """Whether both belong to one backend, as kernels.cpu and kernels.cpu.rows; or one is the contract."""
     return target == "gnref.kernels" or module.split(".")[:3] == target.split(".")[:3]
 
 
