@@ -184,16 +184,18 @@ __device__ __forceinline__ void channel_sums(
 }
 
 // The slope of a set from all its sums, carefully if it must be; and dweight and dbias of its channels.
+// `called` as in statistics_of.
 template <class X, class W, class At>
 __device__ __forceinline__ Slope finish_sums(
     const Shape& s, const Team& team, const Set& set, const Whole& all, const X* x, const X* dy, const W* weight,
-    double mean, double rstd, double count, bool own, double* dweight, double* dbias, At at)
+    double mean, double rstd, double count, bool own, double* dweight, double* dbias, At at, bool& called)
 {
     Slope slope = slope_of<X>(s, all, mean, rstd, count, own);
     bool odd = set.there && slope.odd != 0.0;
     if (dbias && !s.trailing)
         channel_sums(s, team, set, slope.lo * rstd, dweight, dbias, at);
-    if (team.is_block() ? odd : __any_sync(ALL, odd)) {
+    called = team.is_block() ? odd : __any_sync(ALL, odd);
+    if (called) {
         team.sync(); // the sums above are written before they are written again
         Set again{set.k, set.begin, set.a, odd};
         Slope careful = careful_slope(s, team, again, x, dy, weight, mean, rstd, count, own, dweight, dbias);
@@ -280,9 +282,14 @@ __device__ __forceinline__ void backward_in_registers(
     BLOCKS > 1 ? cluster_sync() : team.sync();
     auto at = [&](int i) { return BLOCKS > 1 ? *of_block(parts + i % slots, i / slots) : parts[i]; };
     Whole all = combine_sums<X>(s, team, set, s.items, weight, at);
-    bool first = block == 0;
+    bool first = block == 0, called;
     Slope slope = finish_sums(
-        s, team, set, all, x, dy, weight, mu, r, (double)s.m, true, first ? dweight : nullptr, first ? dbias : nullptr, at);
+        s, team, set, all, x, dy, weight, mu, r, (double)s.m, true, first ? dweight : nullptr, first ? dbias : nullptr, at,
+        called);
+    if (called) {
+        load_again(xs, s, x, item, lane);
+        load_again(dys, s, dy, item, lane);
+    }
     if (BLOCKS > 1)
         cluster_sync(); // no block leaves while others read its parts
     write_gradient(s, set, item, xs, dys, slope, weight, dx, lane);
@@ -290,7 +297,7 @@ __device__ __forceinline__ void backward_in_registers(
 
 template <class X, class W, int V>
 __global__ void __launch_bounds__(512)
-    backward(Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, X* dx,
+    backward(const __grid_constant__ Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, X* dx,
              double* dweight, double* dbias)
 {
     DYNAMIC_SHARED(memory);
@@ -299,7 +306,7 @@ __global__ void __launch_bounds__(512)
 
 template <class X, class W, int V, int BLOCKS>
 __global__ void CLUSTER(BLOCKS) __launch_bounds__(512)
-    backward_cluster(Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, X* dx,
+    backward_cluster(const __grid_constant__ Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, X* dx,
                      double* dweight, double* dbias)
 {
     DYNAMIC_SHARED(memory);
@@ -309,7 +316,7 @@ __global__ void CLUSTER(BLOCKS) __launch_bounds__(512)
 // A set at once, x and dy kept in shared memory.
 template <class X, class W, int V>
 __global__ void __launch_bounds__(512)
-    backward_shared(Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, X* dx,
+    backward_shared(const __grid_constant__ Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, X* dx,
                     double* dweight, double* dbias)
 {
     DYNAMIC_SHARED(memory);
@@ -339,7 +346,8 @@ __global__ void __launch_bounds__(512)
     team.sync();
     auto at = [&](int i) { return parts[i]; };
     Whole all = combine_sums<X>(s, team, set, s.items, weight, at);
-    Slope slope = finish_sums(s, team, set, all, x, dy, weight, mu, r, (double)s.m, true, dweight, dbias, at);
+    bool called;
+    Slope slope = finish_sums(s, team, set, all, x, dy, weight, mu, r, (double)s.m, true, dweight, dbias, at, called);
     for (int i = slot; i < s.items; i += slots) {
         Item item = item_of<V>(s, set, i);
         Strip<X, V> xs[FEW], dys[FEW];
@@ -357,7 +365,7 @@ __global__ void __launch_bounds__(512)
 // The sums of items, where sets are too large, or too few, to be done at once.
 template <class X, class W, int V>
 __global__ void __launch_bounds__(256)
-    item_sums(Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, Sums* parts)
+    item_sums(const __grid_constant__ Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, Sums* parts)
 {
     Task task = task_of(s);
     Item item = item_of<V>(s, task.set, task.i);
@@ -375,7 +383,7 @@ __global__ void __launch_bounds__(256)
 // may be given; those of this shard go to totals.
 template <class X, class W>
 __global__ void __launch_bounds__(512)
-    set_sums(Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, const Sums* parts,
+    set_sums(const __grid_constant__ Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, const Sums* parts,
              int own, Slope* slopes, double* dweight, double* dbias, double* totals)
 {
     DYNAMIC_SHARED(memory);
@@ -384,7 +392,8 @@ __global__ void __launch_bounds__(512)
     double mu = mean ? mean[set.k] : 0.0, r = rstd[set.k];
     auto at = [&](int i) { return parts[kept_at(s, set, i)]; };
     Whole all = combine_sums<X>(s, team, set, s.items, weight, at);
-    Slope slope = finish_sums(s, team, set, all, x, dy, weight, mu, r, (double)s.m, own, dweight, dbias, at);
+    bool called;
+    Slope slope = finish_sums(s, team, set, all, x, dy, weight, mu, r, (double)s.m, own, dweight, dbias, at, called);
     if (team.rank == 0) {
         if (slopes)
             slopes[set.k] = slope;
@@ -398,7 +407,7 @@ __global__ void __launch_bounds__(512)
 // Slopes from sums over all shards of a set.
 template <class X>
 __global__ void __launch_bounds__(256)
-    given_slopes(Shape s, const double* mean, const double* rstd, const double* totals, double count, Slope* slopes)
+    given_slopes(const __grid_constant__ Shape s, const double* mean, const double* rstd, const double* totals, double count, Slope* slopes)
 {
     long long k = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (k >= s.sets)
@@ -410,7 +419,7 @@ __global__ void __launch_bounds__(256)
 // dx item by item.
 template <class X, class W, int V>
 __global__ void __launch_bounds__(256)
-    gradients(Shape s, const X* dy, const X* x, const W* weight, const Slope* slopes, X* dx)
+    gradients(const __grid_constant__ Shape s, const X* dy, const X* x, const W* weight, const Slope* slopes, X* dx)
 {
     Task task = task_of(s);
     Item item = item_of<V>(s, task.set, task.i);

@@ -60,17 +60,18 @@ __device__ __noinline__ Statistics careful_statistics(const Shape& s, const Team
     return Statistics{(hi + lo) / scale, var / scale / scale, r * scale, Line{hi, lo, scale, r, 1.0}};
 }
 
-// The statistics of a set from what its items came to, carefully if they must be. Every thread of the
-// warp is here, also those of other sets.
+// The statistics of a set from what its items came to, carefully if they must be; `called` tells whether
+// that function was called, for this set or another of the warp. Every thread of the warp is here.
 template <class X>
 __device__ __forceinline__ Statistics statistics_of(
-    const Shape& s, const Team& team, const Set& set, const X* x, const Moments& all, double eps)
+    const Shape& s, const Team& team, const Set& set, const X* x, const Moments& all, double eps, bool& called)
 {
     typedef typename Computed<X>::type T;
     double mean = all.hi + all.lo, var = all.M2 / s.m, rstd = reciprocal_std(var + eps);
     bool odd = set.there && !is_ordinary<T>(mean, var, eps);
     Statistics found{mean, var, rstd, Line{all.hi, all.lo, 1.0, rstd, 0.0}};
-    if (team.is_block() ? odd : __any_sync(ALL, odd)) {
+    called = team.is_block() ? odd : __any_sync(ALL, odd);
+    if (called) {
         Statistics careful = careful_statistics(s, team, Set{set.k, set.begin, set.a, odd}, x, eps);
         if (odd)
             found = careful;

@@ -55,7 +55,7 @@ __device__ __forceinline__ void merge(Moments& a, const Moments& b)
 }
 
 template <class X, int V>
-__global__ void __launch_bounds__(256) column_moments(Shape s, Matrix q, const X* x, Moments* parts)
+__global__ void __launch_bounds__(256) column_moments(const __grid_constant__ Shape s, Matrix q, const X* x, Moments* parts)
 {
     typedef typename Computed<X>::type T;
     DYNAMIC_SHARED(memory);
@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(256) column_moments(Shape s, Matrix q, const X
 // y from lines, or from mean and rstd that are given.
 template <class X, class W, int V>
 __global__ void __launch_bounds__(256)
-    column_apply(Shape s, Matrix q, const X* x, const W* weight, const W* bias, X* y, const Line* lines,
+    column_apply(const __grid_constant__ Shape s, Matrix q, const X* x, const W* weight, const W* bias, X* y, const Line* lines,
                  const double* mean, const double* rstd)
 {
     typedef typename Computed<X>::type T;
@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(256)
 
 template <class X, int V>
 __global__ void __launch_bounds__(256)
-    column_sums(Shape s, Matrix q, const X* dy, const X* x, const double* mean, const double* rstd, Sums* parts)
+    column_sums(const __grid_constant__ Shape s, Matrix q, const X* dy, const X* x, const double* mean, const double* rstd, Sums* parts)
 {
     typedef typename Computed<X>::type T;
     DYNAMIC_SHARED(memory);
@@ -200,7 +200,7 @@ __global__ void __launch_bounds__(256)
 
 template <class X, class W, int V>
 __global__ void __launch_bounds__(256)
-    column_gradients(Shape s, Matrix q, const X* dy, const X* x, const W* weight, const Slope* slopes, X* dx)
+    column_gradients(const __grid_constant__ Shape s, Matrix q, const X* dy, const X* x, const W* weight, const Slope* slopes, X* dx)
 {
     typedef typename Computed<X>::type T;
     Place p = place_of<V>(s, q);

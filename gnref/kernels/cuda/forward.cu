@@ -94,7 +94,12 @@ __device__ __forceinline__ void forward_in_registers(
     });
     if (BLOCKS > 1)
         cluster_sync(); // no block leaves while others read its parts
-    Statistics found = statistics_of(s, team, set, x, all, eps);
+    bool called;
+    Statistics found = statistics_of(s, team, set, x, all, eps, called);
+    if (called)
+#pragma unroll
+        for (int i = 0; i < ITEMS; ++i)
+            load_again(kept[i], s, x, items[i], lane);
     if (set.there && team.rank == 0 && block == 0)
         note(s, set, found, stats);
     if (y)
@@ -104,8 +109,8 @@ __device__ __forceinline__ void forward_in_registers(
 }
 
 template <class X, class W, int V, int ITEMS>
-__global__ void __launch_bounds__(ITEMS > 1 ? 1024 : 512)
-    forward(Shape s, const X* x, const W* weight, const W* bias, X* y, double* stats, double eps)
+__global__ void __launch_bounds__(512)
+    forward(const __grid_constant__ Shape s, const X* x, const W* weight, const W* bias, X* y, double* stats, double eps)
 {
     DYNAMIC_SHARED(memory);
     forward_in_registers<X, W, V, ITEMS, 1>(s, x, weight, bias, y, stats, eps, memory);
@@ -113,7 +118,7 @@ __global__ void __launch_bounds__(ITEMS > 1 ? 1024 : 512)
 
 template <class X, class W, int V, int BLOCKS>
 __global__ void CLUSTER(BLOCKS) __launch_bounds__(512)
-    forward_cluster(Shape s, const X* x, const W* weight, const W* bias, X* y, double* stats, double eps)
+    forward_cluster(const __grid_constant__ Shape s, const X* x, const W* weight, const W* bias, X* y, double* stats, double eps)
 {
     DYNAMIC_SHARED(memory);
     forward_in_registers<X, W, V, 2, BLOCKS>(s, x, weight, bias, y, stats, eps, memory);
@@ -121,8 +126,8 @@ __global__ void CLUSTER(BLOCKS) __launch_bounds__(512)
 
 // A set at once, kept in shared memory: behind the moments of its items.
 template <class X, class W, int V>
-__global__ void __launch_bounds__(1024)
-    forward_shared(Shape s, const X* x, const W* weight, const W* bias, X* y, double* stats, double eps)
+__global__ void __launch_bounds__(512)
+    forward_shared(const __grid_constant__ Shape s, const X* x, const W* weight, const W* bias, X* y, double* stats, double eps)
 {
     DYNAMIC_SHARED(memory);
     Team team = team_of(s, memory);
@@ -145,7 +150,8 @@ __global__ void __launch_bounds__(1024)
     }
     team.sync();
     Moments all = combine(s, team, s.items, [&](int i) { return parts[i]; });
-    Statistics found = statistics_of(s, team, set, x, all, eps);
+    bool called;
+    Statistics found = statistics_of(s, team, set, x, all, eps, called);
     if (team.rank == 0)
         note(s, set, found, stats);
     if (!y)
@@ -174,7 +180,7 @@ __device__ __forceinline__ Task task_of(const Shape& s)
 }
 
 // The moments of items, where sets are too large, or too few, to be done at once.
-template <class X, int V> __global__ void __launch_bounds__(256) item_moments(Shape s, const X* x, Moments* parts)
+template <class X, int V> __global__ void __launch_bounds__(256) item_moments(const __grid_constant__ Shape s, const X* x, Moments* parts)
 {
     Task task = task_of(s);
     Item item = item_of<V>(s, task.set, task.i);
@@ -187,14 +193,15 @@ template <class X, int V> __global__ void __launch_bounds__(256) item_moments(Sh
 
 // The statistics of each set from the moments of its items; a block for each.
 template <class X>
-__global__ void __launch_bounds__(1024)
-    set_statistics(Shape s, const X* x, const Moments* parts, double* stats, Line* lines, double eps)
+__global__ void __launch_bounds__(512)
+    set_statistics(const __grid_constant__ Shape s, const X* x, const Moments* parts, double* stats, Line* lines, double eps)
 {
     DYNAMIC_SHARED(memory);
     Team team = team_of(s, memory);
     Set set = set_of(s, blockIdx.x);
     Moments all = combine(s, team, s.items, [&](int i) { return parts[kept_at(s, set, i)]; });
-    Statistics found = statistics_of(s, team, set, x, all, eps);
+    bool called;
+    Statistics found = statistics_of(s, team, set, x, all, eps, called);
     if (team.rank == 0) {
         note(s, set, found, stats);
         lines[set.k] = found.line;
@@ -204,7 +211,7 @@ __global__ void __launch_bounds__(1024)
 // y from lines, or from mean and rstd that are given, item by item.
 template <class X, class W, int V>
 __global__ void __launch_bounds__(256)
-    apply(Shape s, const X* x, const W* weight, const W* bias, X* y, const Line* lines, const double* mean,
+    apply(const __grid_constant__ Shape s, const X* x, const W* weight, const W* bias, X* y, const Line* lines, const double* mean,
           const double* rstd)
 {
     Task task = task_of(s);

@@ -80,6 +80,16 @@ __device__ __forceinline__ void load_item(Strip<X, V>* to, const Shape& s, const
             to[r] = load<X, V>(x + place<V>(s, item, lane + r * s.lanes), s.aligned);
 }
 
+// The same once more: what was kept before need not be kept any longer.
+template <class X, int V>
+__device__ __forceinline__ void load_again(Strip<X, V>* to, const Shape& s, const X* x, const Item& item, int lane)
+{
+#pragma unroll
+    for (int r = 0; r < FEW; ++r)
+        to[r] = Strip<X, V>{};
+    load_item(to, s, x, item, lane);
+}
+
 // What partial results of item i of a set are kept under.
 __device__ __forceinline__ long long kept_at(const Shape& s, const Set& set, int i)
 {

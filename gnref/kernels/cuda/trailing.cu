@@ -32,7 +32,7 @@ __device__ __forceinline__ void gather(Gathered<T, V>& to, const Strip<X, V>& x,
 // Both passes at once: a team does one set after the other, and keeps the sums for its elements.
 template <class X, class W, int V>
 __global__ void __launch_bounds__(512)
-    backward_trailing(Shape s, Parts parts, const X* dy, const X* x, const W* weight, const double* mean,
+    backward_trailing(const __grid_constant__ Shape s, Parts parts, const X* dy, const X* x, const W* weight, const double* mean,
                       const double* rstd, X* dx, typename Computed<X>::type* dweight, typename Computed<X>::type* dbias)
 {
     typedef typename Computed<X>::type T;
@@ -60,8 +60,13 @@ __global__ void __launch_bounds__(512)
         team.sync();
         auto at = [&](int k) { return sums[k]; };
         Whole all = combine_sums<X>(s, team, set, s.items, weight, at);
+        bool called;
         Slope slope = finish_sums(
-            s, team, set, all, x, dy, weight, mu, r, (double)s.m, true, (double*)nullptr, (double*)nullptr, at);
+            s, team, set, all, x, dy, weight, mu, r, (double)s.m, true, (double*)nullptr, (double*)nullptr, at, called);
+        if (called) {
+            load_again(xs, s, x, item, lane);
+            load_again(dys, s, dy, item, lane);
+        }
         write_gradient(s, set, item, xs, dys, slope, weight, dx, lane);
 #pragma unroll
         for (int k = 0; k < FEW; ++k)
@@ -97,7 +102,7 @@ __global__ void __launch_bounds__(512)
 // each strip of each part.
 template <class X, class W, int V>
 __global__ void __launch_bounds__(256)
-    gradients_trailing(Shape s, Parts parts, const X* dy, const X* x, const W* weight, const Slope* slopes,
+    gradients_trailing(const __grid_constant__ Shape s, Parts parts, const X* dy, const X* x, const W* weight, const Slope* slopes,
                        const double* mean, const double* rstd, X* dx, typename Computed<X>::type* dweight,
                        typename Computed<X>::type* dbias)
 {

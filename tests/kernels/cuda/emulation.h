@@ -483,6 +483,7 @@ EMULATED_CHECK(__ubsan_handle_shift_out_of_bounds_abort, "shift by as many bits 
 
 // ---- What a kernel sees --------------------------------------------------------------------------------
 
+#define __grid_constant__
 #define __global__
 #define __device__
 #define __host__
