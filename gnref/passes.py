@@ -290,7 +290,7 @@ def unfold_stat(v: View, stat: Array | None) -> Array | None:
 
 def fold_out(v: View, out: Array | None) -> Array | None:
     """``out`` in slots, if writing there writes into it: then a kernel needs no array of its own."""
-    if not (type(out) is np.ndarray or is_cupy_array(out)) or not out.size:
+    if out is None or not (type(out) is np.ndarray or is_cupy_array(out)) or not out.size:
         return None
     xp = namespace(out)
     out5 = v.x.fold(xp, out)
