@@ -111,9 +111,14 @@ def registers(slots: Slots, cut: Cut, limits: Limits, backward: bool) -> Plan | 
     else:
         team = threads = up(up(cut.items, held) * cut.lanes, WARP) * WARP
     if backward and cut.trailing:
-        return trailing_backward(slots, cut, team, threads)
+        return trailing_backward(slots, cut, team, threads) if threads <= gathering(cut) else None
     memory = SCRATCH + threads // cut.lanes * held * ITEM
     return Plan("registers", cut, team, threads, up(sets, threads // team), memory, held)
+
+
+def gathering(cut: Cut) -> int:
+    """How many threads of a block there are registers for, where each keeps sums for its elements."""
+    return BLOCK if cut.strip <= 4 else BLOCK // 2
 
 
 def trailing_backward(slots: Slots, cut: Cut, team: int, threads: int) -> Plan:

@@ -29,11 +29,30 @@ __device__ __forceinline__ void gather(Gathered<T, V>& to, const Strip<X, V>& x,
     }
 }
 
+// A set that leaves the range, by a whole block, in float64; dweight and dbias are added to.
+template <class X, class W, class T>
+__device__ __noinline__ void careful_set(
+    const Shape& s, const Team& team, const Set& set, const X* dy, const X* x, const W* weight, double mean, double rstd,
+    X* dx, T* dweight, T* dbias)
+{
+    double* none = nullptr;
+    Slope slope = careful_slope(s, team, set, x, dy, weight, mean, rstd, (double)s.m, true, none, none);
+    for (long long b = team.rank; b < s.B; b += team.size) {
+        double g = (double)widen(dy[set.begin + b]), w = weight ? (double)widen(weight[set.a * s.B + b]) : 1.0;
+        double xhat = (((double)widen(x[set.begin + b]) * slope.scale - slope.hi) - slope.lo) * slope.r;
+        double d = slope.rstd * (g * w - slope.via_mean - xhat * slope.via_var);
+        narrow(dx[set.begin + b], (T)(s.center && s.m == 1 ? d * 0.0 : d));
+        dweight[set.a * s.B + b] += (T)(g * xhat);
+        dbias[set.a * s.B + b] += (T)g;
+    }
+}
+
 // Both passes at once: a team does one set after the other, and keeps the sums for its elements.
 template <class X, class W, int V>
-__global__ void __launch_bounds__(512)
-    backward_trailing(const __grid_constant__ Shape s, Parts parts, const X* dy, const X* x, const W* weight, const double* mean,
-                      const double* rstd, X* dx, typename Computed<X>::type* dweight, typename Computed<X>::type* dbias)
+__global__ void __launch_bounds__(V > 4 ? 256 : 512) // sums for eight numbers take twice the registers
+    backward_trailing(const __grid_constant__ Shape s, const __grid_constant__ Parts parts, const X* dy, const X* x,
+                      const W* weight, const double* mean, const double* rstd, X* dx,
+                      typename Computed<X>::type* dweight, typename Computed<X>::type* dbias)
 {
     typedef typename Computed<X>::type T;
     DYNAMIC_SHARED(memory);
@@ -43,6 +62,7 @@ __global__ void __launch_bounds__(512)
     long long part = blockIdx.x / s.A, a = blockIdx.x % s.A, examples = s.sets / s.A;
     Sums* sums = (Sums*)(memory + SCRATCH) + t * slots;
     Gathered<T, V> gathered[FEW] = {};
+    unsigned odd = 0; // a bit for each set that is left for later
 
     for (int i = 0; i < parts.sets; i += teams) {
         long long o = part * parts.sets + i + t;
@@ -52,22 +72,19 @@ __global__ void __launch_bounds__(512)
         Strip<X, V> xs[FEW], dys[FEW];
         load_item(xs, s, x, item, lane);
         load_item(dys, s, dy, item, lane);
-        double mu = there && s.center ? mean[set.k] : 0.0, r = there ? rstd[set.k] : 0.0;
+        double mu = there && s.center ? mean[set.k] : 0.0, r = there ? rstd[set.k] : 1.0;
         Sums own = sums_of(s, set, item, xs, dys, weight, mu, r, lane);
         team.sync(); // the last sums have been read
         if (lane == 0)
             sums[slot] = own;
         team.sync();
-        auto at = [&](int k) { return sums[k]; };
-        Whole all = combine_sums<X>(s, team, set, s.items, weight, at);
-        bool called;
-        Slope slope = finish_sums(
-            s, team, set, all, x, dy, weight, mu, r, (double)s.m, true, (double*)nullptr, (double*)nullptr, at, called);
-        if (called) {
-            load_again(xs, s, x, item, lane);
-            load_again(dys, s, dy, item, lane);
+        Whole all = combine_sums<X>(s, team, set, s.items, weight, [&](int k) { return sums[k]; });
+        Slope slope = slope_of<X>(s, all, mu, r, (double)s.m, true);
+        if (there && slope.odd != 0.0) {
+            odd |= 1u << i / teams;
+            continue;
         }
-        write_gradient(s, set, item, xs, dys, slope, weight, dx, lane);
+        write_gradient_in<T>(s, set, item, xs, dys, slope, weight, dx, lane);
 #pragma unroll
         for (int k = 0; k < FEW; ++k)
             if (lane + k * s.lanes < item.strips)
@@ -76,13 +93,14 @@ __global__ void __launch_bounds__(512)
 
     // The teams of a block, one after the other.
     Gathered<T, V>* shared = (Gathered<T, V>*)(memory + SCRATCH);
-    int first = slot * s.piece;
+    dweight += part * s.A * s.B;
+    dbias += part * s.A * s.B;
 #pragma unroll
     for (int k = 0; k < FEW; ++k) {
         __syncthreads();
         shared[threadIdx.x] = gathered[k];
         __syncthreads();
-        int strip = first + lane + k * s.lanes;
+        int strip = slot * s.piece + lane + k * s.lanes;
         if (t > 0 || lane + k * s.lanes >= s.piece || strip >= s.strips)
             continue;
         for (int other = 1; other < teams; ++other)
@@ -90,19 +108,32 @@ __global__ void __launch_bounds__(512)
                 gathered[k].dweight[v] += shared[other * s.team + team.rank].dweight[v];
                 gathered[k].dbias[v] += shared[other * s.team + team.rank].dbias[v];
             }
-        long long at = (part * s.A + a) * s.B + (long long)strip * V;
         for (int v = 0; v < V; ++v) {
-            dweight[at + v] = gathered[k].dweight[v];
-            dbias[at + v] = gathered[k].dbias[v];
+            dweight[a * s.B + strip * V + v] = gathered[k].dweight[v];
+            dbias[a * s.B + strip * V + v] = gathered[k].dbias[v];
         }
     }
+
+    // What has been left for later.
+    unsigned* left = (unsigned*)(memory + SCRATCH);
+    __syncthreads();
+    if (team.rank == 0)
+        left[t] = odd;
+    __syncthreads();
+    Team block{(int)threadIdx.x, (int)blockDim.x, (double*)memory};
+    for (int i = 0; i < parts.sets; ++i)
+        if (left[i % teams] >> i / teams & 1) {
+            Set set = set_of(s, (part * parts.sets + i) * s.A + a);
+            double mu = s.center ? mean[set.k] : 0.0;
+            careful_set(s, block, set, dy, x, weight, mu, rstd[set.k], dx, dweight, dbias);
+        }
 }
 
 // dx, dweight and dbias from slopes, or dweight and dbias from mean and rstd that are given: a thread for
 // each strip of each part.
 template <class X, class W, int V>
 __global__ void __launch_bounds__(256)
-    gradients_trailing(const __grid_constant__ Shape s, Parts parts, const X* dy, const X* x, const W* weight, const Slope* slopes,
+    gradients_trailing(const __grid_constant__ Shape s, const __grid_constant__ Parts parts, const X* dy, const X* x, const W* weight, const Slope* slopes,
                        const double* mean, const double* rstd, X* dx, typename Computed<X>::type* dweight,
                        typename Computed<X>::type* dbias)
 {
