@@ -53,9 +53,9 @@ def _gnref_in_doctests(doctest_namespace):
     doctest_namespace["gnref"] = gnref
 
 
-# Where a test of notebooks, pages or the explorer skips, it says that it "needs" this.
+# Where a test of notebooks, pages, the explorer or the CUDA kernels skips, it says that it "needs" this.
 WANTED = re.compile(
-    r"needs (anywidget|chromium|ipykernel|jupyterlab|nbclient|node|playwright|the built site)"
+    r"needs (anywidget|chromium|g\+\+|ipykernel|jupyterlab|nbclient|node|playwright|the built site)"
 )
 
 

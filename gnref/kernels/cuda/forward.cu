@@ -9,10 +9,11 @@ __device__ __forceinline__ void write_in(
     C hi = (C)line.hi, lo = (C)(line.lo + (line.hi - (double)hi)), scale = (C)line.scale;
     long long ab = set.a * s.B + item.b;
     C k[V], t[V];
-    if (!s.trailing) {
-        k[0] = (C)(weight ? line.r * (double)widen(weight[ab]) : line.r);
-        t[0] = (C)(bias ? widen(bias[ab]) : 0);
-    }
+    if (!s.trailing)
+        for (int v = 0; v < V; ++v) {
+            k[v] = (C)(weight ? line.r * (double)widen(weight[ab]) : line.r);
+            t[v] = (C)(bias ? widen(bias[ab]) : 0);
+        }
 #pragma unroll
     for (int r = 0; r < FEW; ++r) {
         int strip = lane + r * s.lanes;
@@ -28,10 +29,8 @@ __device__ __forceinline__ void write_in(
                     k[v] *= (C)line.r;
             }
             Strip<X, V> out;
-            for (int v = 0; v < V; ++v) {
-                int u = s.trailing ? v : 0;
-                narrow(out.at[v], (((C)widen(strips[r].at[v]) * scale - hi) - lo) * k[u] + t[u]);
-            }
+            for (int v = 0; v < V; ++v)
+                narrow(out.at[v], (((C)widen(strips[r].at[v]) * scale - hi) - lo) * k[v] + t[v]);
             store(y + place<V>(s, item, strip), out, s.aligned);
         }
     }

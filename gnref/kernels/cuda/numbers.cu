@@ -3,7 +3,11 @@
 
 #ifndef EMULATED // tests run all of this on a CPU, where these mean something else
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+#if __CUDA_ARCH__ >= 900
 #define CLUSTER(blocks) __cluster_dims__(blocks, 1, 1)
+#else
+#define CLUSTER(blocks) // never launched
+#endif
 #endif
 
 struct half16 {
@@ -89,8 +93,8 @@ template <class X, int V> __device__ __forceinline__ Strip<X, V> load(const X* x
 
 template <class X, int V> __device__ __forceinline__ void store(X* y, Strip<X, V> strip, bool aligned)
 {
-    if (aligned)
-        *reinterpret_cast<typename Word<V * sizeof(X)>::type*>(y) = strip.word;
+    if (aligned) // said so that the compiler does not merge it with the stores below
+        __stcg(reinterpret_cast<typename Word<V * sizeof(X)>::type*>(y), strip.word);
     else
         for (int v = 0; v < V; ++v)
             y[v] = strip.at[v];

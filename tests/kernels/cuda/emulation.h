@@ -543,6 +543,7 @@ inline void __threadfence() {}
 template <class T> T __ldg(const T* p) { return *p; }
 template <class T> T __ldcs(const T* p) { return *p; }
 template <class T> void __stcs(T* p, T value) { *p = value; }
+template <class T> void __stcg(T* p, T value) { *p = value; }
 
 inline unsigned __float_as_uint(float x) { return emulated::from_bits<unsigned>(x); }
 inline float __uint_as_float(unsigned x) { return emulated::from_bits<float>(x); }
