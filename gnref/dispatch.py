@@ -31,7 +31,7 @@ class Backend(NamedTuple):
 BACKENDS = {
     "reference": Backend("gnref.kernels.reference", None, None, None),
     "cpu": Backend("gnref.kernels.cpu", "numba", "pip install numba", "numpy"),
-    "cuda": Backend("gnref.kernels.cuda", "cupy", "pip install 'gnref[gpu]'", "cupy", True),
+    "cuda": Backend("gnref.kernels.cuda.contract", "cupy", "pip install 'gnref[gpu]'", "cupy", True),
 }
 DEFAULTS = {"numpy": "cpu", "cupy": "cuda"}
 

@@ -57,7 +57,7 @@ def text(program, what):
 
 
 def source():
-    """All kernels as one text; gnref.kernels.cuda itself needs CuPy."""
+    """All kernels as one text; `launch`, which puts them together, needs CuPy."""
     folder = Path(__file__).parents[3] / "gnref" / "kernels" / "cuda"
     order = re.search(r"FILES = \((.*)\)", (folder / "launch.py").read_text(encoding="utf-8")).group(1)
     return "".join((folder / f"{name}.cu").read_text(encoding="utf-8") for name in re.findall(r"\w+", order))

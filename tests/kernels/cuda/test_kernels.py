@@ -63,7 +63,7 @@ NUMPY = SimpleNamespace(asarray=np.asarray, asnumpy=np.asarray)
 
 def assert_close(x, dy, weight, bias, eps=1e-5, center=True, *, cupy):
     """Within the bars of the design, whatever the spread and the offset of x; with all results returned."""
-    from gnref.kernels import cuda
+    from gnref.kernels.cuda import contract as cuda
 
     got = both_passes(cupy, cuda, x, dy, weight, bias, eps, center)
     exact = (None if a is None else wide(a) for a in (x, dy, weight, bias))
@@ -142,7 +142,7 @@ def test_every_scale(order, cupy, dtype, scale):
 
 @pytest.mark.parametrize("scale", [1e200, 1e-200])
 def test_the_range_of_float64_is_no_limit(cupy, scale):
-    from gnref.kernels import cuda
+    from gnref.kernels.cuda import contract as cuda
 
     for slots in [(2, 1, 3, 4, 16), (9, 1, 1, 33, 1), (2, 70, 3, 2, 1), (1, 1, 1, 3, 2800)]:
         x, dy, weight, bias = arrays(slots, np.float64)
@@ -158,7 +158,7 @@ def test_the_range_of_float64_is_no_limit(cupy, scale):
 )
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_bad_number_stays_in_its_set(order, cupy, slots, bad):
-    from gnref.kernels import cuda
+    from gnref.kernels.cuda import contract as cuda
 
     x, dy, weight, bias = arrays(slots, np.float32)
     good = both_passes(cupy, cuda, x, dy, weight, bias)
@@ -173,7 +173,7 @@ def test_a_bad_number_stays_in_its_set(order, cupy, slots, bad):
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 @pytest.mark.parametrize("eps", [1e-5, 0.0])
 def test_a_constant_set_gives_the_bias(cupy, dtype, eps):
-    from gnref.kernels import cuda
+    from gnref.kernels.cuda import contract as cuda
 
     for slots in [(3, 1, 2, 4, 49), (3, 1, 1, 67, 1), (2, 67, 3, 2, 1), (1, 1, 1, 3, 2800)]:
         x, dy, weight, bias = arrays(slots, dtype)
@@ -184,7 +184,7 @@ def test_a_constant_set_gives_the_bias(cupy, dtype, eps):
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
 def test_one_element_has_no_gradient(cupy, dtype):
-    from gnref.kernels import cuda
+    from gnref.kernels.cuda import contract as cuda
 
     x, dy, weight, bias = arrays((5, 1, 3, 1, 1), dtype)
     got = both_passes(cupy, cuda, x, dy, weight, bias)
@@ -198,7 +198,7 @@ def test_one_element_has_no_gradient(cupy, dtype):
     "slots", [(3, 4, 2, 3, 8), (3, 1, 2, 33, 1), (2, 70, 2, 3, 1), (1, 1, 1, 2, 2800)], ids=str
 )
 def test_given_statistics(order, cupy, dtype, slots):
-    from gnref.kernels import cuda
+    from gnref.kernels.cuda import contract as cuda
 
     x, dy, weight, bias = arrays(slots, dtype)
     mean, rstd = np.random.default_rng(1).uniform(0.5, 2.0, (2, slots[0], slots[2]))
@@ -222,7 +222,7 @@ def test_given_statistics(order, cupy, dtype, slots):
 
 
 def test_arrays_in_any_strides_and_at_any_address(cupy):
-    from gnref.kernels import cuda
+    from gnref.kernels.cuda import contract as cuda
 
     for slots in [(3, 1, 2, 4, 16), (3, 1, 1, 40, 1), (1, 40, 4, 2, 1)]:
         x, dy, weight, bias = arrays(slots, np.float16)
@@ -237,7 +237,7 @@ def test_arrays_in_any_strides_and_at_any_address(cupy):
 
 
 def test_out_is_where_the_result_goes(cupy):
-    from gnref.kernels import cuda
+    from gnref.kernels.cuda import contract as cuda
 
     x, dy, weight, bias = map(cupy.asarray, arrays((3, 1, 2, 4, 16), np.float32))
     out, other = cupy.empty(x.shape, x.dtype), cupy.empty(x.shape, x.dtype)
@@ -252,7 +252,7 @@ def test_out_is_where_the_result_goes(cupy):
     "slots", [(0, 1, 2, 3, 4), (2, 1, 2, 3, 0), (2, 0, 3, 1, 1), (2, 1, 0, 3, 4)], ids=str
 )
 def test_nothing(cupy, slots):
-    from gnref.kernels import cuda
+    from gnref.kernels.cuda import contract as cuda
 
     x, dy, weight, bias = arrays(slots, np.float32)
     got = both_passes(cupy, cuda, x, dy, weight, bias)

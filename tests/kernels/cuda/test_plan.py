@@ -4,15 +4,10 @@ from itertools import product
 
 import pytest
 
+from gnref.kernels.cuda import plan as plans
+
 H100 = 132, 231_424, True
 A100 = 108, 165_888, False
-
-
-@pytest.fixture
-def plans(cupy):
-    from gnref.kernels.cuda import plan
-
-    return plan
 
 
 @pytest.mark.parametrize(
@@ -30,7 +25,7 @@ def plans(cupy):
         ((1, 100_352, 64, 1, 1), 4, H100, "columns", "columns"),
     ],
 )
-def test_the_way(plans, slots, itemsize, device, forward, backward):
+def test_the_way(slots, itemsize, device, forward, backward):
     limits = plans.Limits(*device)
     assert plans.plan(slots, itemsize, limits).way == forward
     assert plans.plan(slots, itemsize, limits, backward=True).way == backward
@@ -44,7 +39,7 @@ def views():
 @pytest.mark.parametrize("itemsize", [2, 4, 8])
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("device", [H100, A100])
-def test_every_plan_can_be_launched(plans, itemsize, backward, device):
+def test_every_plan_can_be_launched(itemsize, backward, device):
     limits = plans.Limits(*device)
     for slots in views():
         found = plans.plan(slots, itemsize, limits, backward=backward)
@@ -59,7 +54,7 @@ def test_every_plan_can_be_launched(plans, itemsize, backward, device):
 
 
 @pytest.mark.parametrize("itemsize", [2, 4, 8])
-def test_items_cover_a_set_exactly(plans, itemsize):
+def test_items_cover_a_set_exactly(itemsize):
     for slots in views():
         cut, (_, P, _, B, S) = plans.cut_of(slots, itemsize), slots
         if cut.columns:
@@ -73,14 +68,14 @@ def test_items_cover_a_set_exactly(plans, itemsize):
         assert cut.blocks * cut.rows >= P > (cut.blocks - 1) * cut.rows
 
 
-def test_a_cut_hangs_on_the_set_alone(plans):
+def test_a_cut_hangs_on_the_set_alone():
     for O, A in product((1, 2, 500), repeat=2):
         assert plans.cut_of((O, 5, A, 3, 64), 4) == plans.cut_of((1, 5, 1, 3, 64), 4)
 
 
 @pytest.mark.parametrize("examples", [1, 3, 4, 5, 127, 128, 129, 4096, 100_000])
 @pytest.mark.parametrize("teams", [1, 8, 64])
-def test_parts_cover_all_examples_and_stay_short(plans, examples, teams):
+def test_parts_cover_all_examples_and_stay_short(examples, teams):
     parts, sets = plans.parts_of(examples, teams)
     assert parts * sets >= examples > (parts - 1) * sets
     assert sets <= plans.GATHERED * teams

@@ -36,7 +36,7 @@ def only(monkeypatch, cupy):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
 @pytest.mark.parametrize("slots", VIEWS, ids=str)
 def test_every_way_gives_the_same_bits(order, cupy, only, dtype, slots):
-    from gnref.kernels import cuda
+    from gnref.kernels.cuda import contract as cuda
 
     results = {}
     for way in ("registers", "cluster", "shared", "chunks"):
@@ -51,7 +51,7 @@ def test_every_way_gives_the_same_bits(order, cupy, only, dtype, slots):
 
 @pytest.mark.parametrize("way", ["cluster", "shared", "chunks"])
 def test_every_way_takes_care(order, cupy, only, way):
-    from gnref.kernels import cuda
+    from gnref.kernels.cuda import contract as cuda
 
     x, dy, weight, bias = arrays((4, 1, 2, 3, 300), np.float32)
     x[0] *= np.float32(1e30)
@@ -68,7 +68,7 @@ def test_every_way_takes_care(order, cupy, only, way):
 
 @pytest.mark.parametrize("slots", [*VIEWS, (3, 300, 2, 3, 1)], ids=str)
 def test_a_set_alone_has_the_bits_it_has_among_others(cupy, slots):
-    from gnref.kernels import cuda
+    from gnref.kernels.cuda import contract as cuda
 
     x, dy, weight, bias = arrays(slots, np.float32)
     whole = both_passes(cupy, cuda, x, dy, weight, bias)
@@ -81,7 +81,7 @@ def test_a_set_alone_has_the_bits_it_has_among_others(cupy, slots):
 def test_many_sets_go_one_way_and_few_another(cupy):
     import standin
 
-    from gnref.kernels import cuda
+    from gnref.kernels.cuda import contract as cuda
 
     def names(sets):
         standin.launches.clear()
