@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -63,6 +64,40 @@ def device(a: Any) -> Any:
         return None
 
 
+def cuda_device(tensor: Any) -> int | None:
+    """The number of the CUDA device that a PyTorch tensor is on; None if it is on none."""
+    index: int | None = tensor.device.index
+    return index if tensor.device.type == "cuda" else None
+
+
+def followed(**given: Any) -> str | None:
+    """Name the first PyTorch tensor that autograd would follow through a function; None if there is none."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    for name, a in given.items():
+        if not array_api_compat.is_torch_array(a):
+            continue
+        if a.requires_grad and torch.is_grad_enabled():
+            return name
+        if torch.autograd.forward_ad.unpack_dual(a).tangent is not None:  # forward mode
+            return name
+    return None
+
+
+def traced(a: Any) -> bool:
+    """Whether an array stands for PyTorch tensors that have no memory yet: in torch.compile, vmap, jvp."""
+    if not array_api_compat.is_torch_array(a):
+        return False
+    if sys.modules["torch"].compiler.is_compiling():
+        return True
+    try:
+        a.data_ptr()
+    except RuntimeError:
+        return True
+    return False
+
+
 def strides(a: Any) -> tuple[int, ...] | None:
     """Strides in some unit, or None where the library does not tell them (then: last axis fastest)."""
     own = getattr(a, "strides", None)
@@ -78,8 +113,17 @@ def like_layout(a: Any, x: Any) -> Any:
     target = empty_like(x)
     if strides(target) == strides(a):
         return a
+    if 0 in a.shape or _long_strides(target) == _long_strides(a):
+        return _with_strides(a, strides(target))
     target[...] = a
     return target
+
+
+def _with_strides(a: Any, wanted: Any) -> Any:
+    """The same array with other strides along axes of length 1, by which some guess the order of axes."""
+    if isinstance(a, np.ndarray):
+        return np.lib.stride_tricks.as_strided(a, a.shape, wanted)
+    return a.as_strided(a.shape, wanted) if array_api_compat.is_torch_array(a) else a
 
 
 def empty_like(x: Any) -> Any:

@@ -8,13 +8,13 @@ from math import inf
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_cupy_array
+from array_api_compat import is_cupy_array, is_torch_array
 
 from gnref import dispatch
 from gnref.arrays import check_array, check_out, dtype_name, like_layout, namespace, strides
 from gnref.axes import View, view
 from gnref.checks import check_eps
-from gnref.dispatch import choose, kernels
+from gnref.dispatch import check_not_followed, choose, kernels
 from gnref.errors import ShapeError
 from gnref.kernels import Kernels
 from gnref.kernels.reference import reciprocal_std, widen
@@ -84,10 +84,18 @@ MANY = 1024
 PLAIN = (str, type(None))
 
 
-def plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any]) -> Plan:
+def plan(
+    norm: str,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    backend: str | None,
+    out: Array | None,
+    axes: dict[str, Any],
+) -> Plan:
     """What `make_plan` finds out, recalled for NumPy arrays that look like an earlier one."""
     if type(x) is not np.ndarray or type(backend) not in PLAIN:
-        return make_plan(norm, x, backend, axes)
+        return make_plan(norm, x, backend, axes, weight=weight, bias=bias, out=out)
     for value in axes.values():
         if type(value) is not int and not is_plain(value):
             return make_plan(norm, x, backend, axes)
@@ -106,8 +114,8 @@ def is_plain(value: Any) -> bool:
     return value is None or type(value) is int or (type(value) is tuple and set(map(type, value)) == {int})
 
 
-def make_plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any]) -> Plan:
-    """Check x and the options, and choose the view and the backend."""
+def make_plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any], **others: Any) -> Plan:
+    """Check x and the options, and choose the view and the backend; ``others`` are the arrays beside x."""
     check_array(x, "x")
     v = view(norm, x.shape, strides(x), **axes)
     if norm == "batch" and v.set_size == 1 and 0 not in x.shape:
@@ -115,7 +123,7 @@ def make_plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any]) ->
             f"x has shape {tuple(x.shape)}, one element per channel and batch; batch norm expects N*H*W > 1 "
             "(its output would be the bias, whatever x is)"
         )
-    name = choose(x, backend)
+    name = choose(x, backend, **others)
     straight = name == "cpu" and type(x) is np.ndarray and x.flags.c_contiguous and x.dtype.isnative
     straight = straight and v.x.in_order and v.stats.in_order and v.params.in_order
     return Plan(v, name, kernels(name), straight)
@@ -133,7 +141,7 @@ def forward(
     **axes: Any,
 ) -> tuple[Array, Saved]:
     """Normalize with x's own statistics; ``axes`` are the options of `gnref.axes.view`."""
-    p = plan(norm, x, backend, axes)
+    p = plan(norm, x, weight, bias, backend, out, axes)
     y, mean, var, rstd = run_forward(p, x, weight, bias, eps, out)
     v = p.view
     if p.straight:
@@ -157,7 +165,8 @@ def normalize(
     **axes: Any,
 ) -> Array:
     """`forward` for those who want y alone."""
-    return run_forward(plan(norm, x, backend, axes), x, weight, bias, eps, out)[0]
+    p = plan(norm, x, weight, bias, backend, out, axes)
+    return run_forward(p, x, weight, bias, eps, out)[0]
 
 
 def run_forward(
@@ -206,7 +215,7 @@ def forward_frozen(
         raise TypeError(f"{missing} is None; expected an array of shape {v.params.shape}")
     if out is not None:
         check_out(out, x, {"x": x, **given, "weight": weight, "bias": bias})
-    name = choose(x, backend)
+    name = choose(x, backend, **given, weight=weight, bias=bias, out=out)
     mean, var = widen(running_mean), widen(running_var)
     x5, weight5, bias5 = fold(v, x, weight, bias)
     with quiet():
@@ -254,6 +263,7 @@ def run_backward(
         if "x" not in needs:
             raise ValueError(f"out is given and needs is {needs}; expected 'x' in needs, or out=None")
         check_out(out, x, {"dy": dy, "x": x, "weight": weight, "bias": saved.bias})
+    check_not_followed(saved.backend, dy=dy, x=x, weight=weight, out=out)
     run = kernels(saved.backend)
     x5, weight5, _ = fold(v, x, weight, None)
     dy5 = v.x.fold(namespace(x), dy)
@@ -290,11 +300,16 @@ def unfold_stat(v: View, stat: Array | None) -> Array | None:
 
 def fold_out(v: View, out: Array | None) -> Array | None:
     """``out`` in slots, if writing there writes into it: then a kernel needs no array of its own."""
-    if out is None or not (type(out) is np.ndarray or is_cupy_array(out)) or not out.size:
+    if out is None or 0 in out.shape:
         return None
     xp = namespace(out)
-    out5 = v.x.fold(xp, out)
-    return out5 if xp.may_share_memory(out5, out) else None
+    if is_torch_array(out) and not out.is_neg():
+        out5 = v.x.fold(xp, out)
+        return out5 if out5.data_ptr() == out.data_ptr() else None
+    if type(out) is np.ndarray or is_cupy_array(out):
+        out5 = v.x.fold(xp, out)
+        return out5 if xp.may_share_memory(out5, out) else None
+    return None
 
 
 def finish(v: View, a5: Array, x: Array, out: Array | None, out5: Array | None) -> Array:

@@ -38,6 +38,20 @@ def test_like_layout(order):
     assert (laid is a) == (order == "C")
 
 
+def test_like_layout_does_not_copy_for_an_axis_of_length_1():
+    x, numbers = np.zeros((1, 3, 4)), np.arange(12.0)
+    a = np.lib.stride_tricks.as_strided(numbers, (1, 3, 4), (8, 32, 8))
+    laid = arrays.like_layout(a, x)
+    assert laid.strides == x.strides == (96, 32, 8)
+    assert np.shares_memory(laid, numbers)
+    assert np.array_equal(laid.ravel(), numbers)
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_numpy(numbers)
+    laid = arrays.like_layout(tensor.as_strided((1, 3, 4), (1, 4, 1)), torch.zeros(1, 3, 4))
+    assert laid.stride() == (12, 4, 1)
+    assert laid.data_ptr() == tensor.data_ptr()
+
+
 def test_an_out_that_interleaves_with_x_overlaps_nothing():
     both = np.zeros((2, 3, 8))
     arrays.check_out(both[..., 1::2], both[..., ::2], {"x": both[..., ::2]})

@@ -47,8 +47,14 @@ def test_an_unknown_backend():
 
 def test_a_backend_takes_its_own_arrays(monkeypatch):
     monkeypatch.setattr(dispatch, "status", lambda name: "ready")
-    with pytest.raises(gnref.BackendError, match="backend is 'cuda', which takes cupy arrays; x is a numpy"):
+    said = "backend is 'cuda', which takes a cupy array or a torch tensor on cuda; x is a numpy array"
+    with pytest.raises(gnref.BackendError, match=said):
         gnref.batch_norm(X, backend="cuda")
+    strict = pytest.importorskip("array_api_strict")
+    with pytest.raises(
+        gnref.BackendError, match="'cpu', which takes a numpy array; x is a array_api_strict arr"
+    ):
+        gnref.batch_norm(strict.asarray(X), backend="cpu")
 
 
 def test_the_environment_variable(monkeypatch):

@@ -11,7 +11,7 @@ struct Sums {
 // What makes dx of dy and x.
 struct Slope {
     double hi, lo, scale, r, odd; // as in Line
-    double rstd, via_mean, via_var;
+    double rstd, via_mean, via_var; // rstd is 0 where dx must be: in a set of one element, whose mean is taken out
 };
 
 template <class T> __device__ __forceinline__ bool is_ordinary_gradient(double mean, double rstd, double size, double slope)
@@ -27,11 +27,11 @@ template <class T> __device__ __forceinline__ bool is_ordinary_gradient(double m
 
 // dy times the weight of each element.
 template <class C, class X, class W, int V>
-__device__ __forceinline__ void weigh(C* g, const Strip<X, V>& dy, const W* weight, long long i, bool aligned)
+__device__ __forceinline__ void weigh(C* g, const Strip<X, V>& dy, const W* weight, long long i)
 {
     C w[V];
     if (weight)
-        load_parameters<V>(w, weight + i, aligned);
+        load_parameters<V>(w, weight + i);
     for (int v = 0; v < V; ++v)
         g[v] = weight ? (C)widen(dy.at[v]) * w[v] : (C)widen(dy.at[v]);
 }
@@ -49,7 +49,7 @@ __device__ __forceinline__ Sums sums_of(
         int strip = lane + r * s.lanes;
         if (strip < item.strips) {
             T g[V], g1 = 0, g2 = 0, d1 = 0;
-            weigh(g, dys[r], s.trailing ? weight : nullptr, set.a * s.B + item.b + strip * V, s.aligned_parameters);
+            weigh(g, dys[r], s.trailing ? weight : nullptr, set.a * s.B + item.b + strip * V);
             for (int v = 0; v < V; ++v) {
                 T d = (widen(xs[r].at[v]) - hi) - lo;
                 g1 += g[v];
@@ -81,6 +81,7 @@ __device__ __forceinline__ Whole combine_sums(
     int step = many ? team.size : team.width(), first = team.rank % step;
     int each = s.columns ? 1 : s.blocks * s.pieces; // items of a channel
     Whole all{0.0, 0.0, 0.0, 0.0};
+#pragma unroll 1
     for (int i = first; i < items; i += step) {
         Sums part = at(i);
         int b = s.columns ? i % (int)s.B : i / each;
@@ -105,10 +106,21 @@ __device__ __forceinline__ Slope slope_of(const Shape& s, const Whole& all, doub
     double lo = own && s.center && sizeof(T) == 8 ? all.d / s.m : 0.0;
     double via_mean = s.center ? all.dy / count : 0.0, via_var = (all.dy_xhat - lo * rstd * all.dy) / count;
     bool odd = !is_ordinary_gradient<T>(mean, rstd, all.size, fabs(rstd * rstd * via_var));
-    return Slope{mean, lo, 1.0, rstd, odd ? 1.0 : 0.0, rstd, via_mean, via_var};
+    return Slope{mean, lo, 1.0, rstd, odd ? 1.0 : 0.0, s.center && count == 1.0 ? 0.0 : rstd, via_mean, via_var};
 }
 
-// Sums over one channel's part of a set, carefully; xhat as slope has it.
+// xhat and dx of one number, carefully; g is dy times weight.
+__device__ __forceinline__ double careful_xhat(double x, const Slope& slope)
+{
+    return ((x * slope.scale - slope.hi) - slope.lo) * slope.r;
+}
+
+__device__ __forceinline__ double careful_gradient(double x, double g, const Slope& slope)
+{
+    return slope.rstd * (g - slope.via_mean - careful_xhat(x, slope) * slope.via_var);
+}
+
+// Sums over one channel's part of a set, carefully.
 template <class X>
 __device__ void careful_channel(
     const Shape& s, const Team& team, const Set& set, const X* x, const X* dy, const Slope& slope, int b, double& g, double& e)
@@ -120,9 +132,10 @@ __device__ void careful_channel(
         long long p = i / s.S;
         return set.begin + p * s.A * s.n + b * s.S + (i - p * s.S);
     };
-    auto xhat = [&](long long i) { return (((double)widen(x[at(i)]) * slope.scale - slope.hi) - slope.lo) * slope.r; };
     g = careful_sum(channel, team, set.there, [&](long long i) { return (double)widen(dy[at(i)]); });
-    e = careful_sum(channel, team, set.there, [&](long long i) { return (double)widen(dy[at(i)]) * xhat(i); });
+    e = careful_sum(channel, team, set.there, [&](long long i) {
+        return (double)widen(dy[at(i)]) * careful_xhat((double)widen(x[at(i)]), slope);
+    });
 }
 
 // The slope of a set in float64, kept in range, and the sums of its channels.
@@ -132,7 +145,7 @@ __device__ __noinline__ Slope careful_slope(
     double count, bool own, double* dweight, double* dbias)
 {
     double scale = careful_factor(s, team, set, x, 0.0);
-    Slope slope{mean * scale, 0.0, scale, rstd / scale, 1.0, rstd, 0.0, 0.0};
+    Slope slope{mean * scale, 0.0, scale, rstd / scale, 1.0, s.center && count == 1.0 ? 0.0 : rstd, 0.0, 0.0};
     if (own && s.center)
         slope.lo = careful_sum(s, team, set.there, [&](long long e) {
             return (double)widen(x[element(s, set, e)]) * scale - slope.hi;
@@ -141,7 +154,7 @@ __device__ __noinline__ Slope careful_slope(
         auto g = [&](long long e) { return (double)widen(dy[set.begin + e]) * (weight ? (double)widen(weight[set.a * s.B + e]) : 1.0); };
         slope.via_mean = careful_sum(s, team, set.there, g);
         slope.via_var = careful_sum(s, team, set.there, [&](long long e) {
-            return g(e) * ((((double)widen(x[set.begin + e]) * scale - slope.hi) - slope.lo) * slope.r);
+            return g(e) * careful_xhat((double)widen(x[set.begin + e]), slope);
         });
     } else
         for (int b = 0; b < s.B; ++b) {
@@ -183,79 +196,67 @@ __device__ __forceinline__ void channel_sums(
     }
 }
 
-// The slope of a set from all its sums, carefully if it must be; and dweight and dbias of its channels.
-// `called` as in statistics_of.
-template <class X, class W, class At>
-__device__ __forceinline__ Slope finish_sums(
-    const Shape& s, const Team& team, const Set& set, const Whole& all, const X* x, const X* dy, const W* weight,
-    double mean, double rstd, double count, bool own, double* dweight, double* dbias, At at, bool& called)
+// dx of a strip; g is dy times the weight of each element, and w the weight of them all.
+template <class X, int V, class T>
+__device__ __forceinline__ Strip<X, V> gradient(const Strip<X, V>& x, const T* g, const Slope& slope, double w)
 {
-    Slope slope = slope_of<X>(s, all, mean, rstd, count, own);
-    bool odd = set.there && slope.odd != 0.0;
-    if (dbias && !s.trailing)
-        channel_sums(s, team, set, slope.lo * rstd, dweight, dbias, at);
-    called = team.is_block() ? odd : __any_sync(ALL, odd);
-    if (called) {
-        team.sync(); // the sums above are written before they are written again
-        Set again{set.k, set.begin, set.a, odd};
-        Slope careful = careful_slope(s, team, again, x, dy, weight, mean, rstd, count, own, dweight, dbias);
-        if (odd)
-            slope = careful;
-    }
-    return slope;
-}
-
-// dx of a strip, computed in C.
-template <class C, class X, int V>
-__device__ __forceinline__ Strip<X, V> gradient(
-    const Shape& s, const Strip<X, V>& x, const C* g, const Slope& slope, C w)
-{
-    C hi = (C)slope.hi, lo = (C)(slope.lo + (slope.hi - (double)hi)), scale = (C)slope.scale;
+    T hi = (T)slope.hi, lo = (T)(slope.lo + (slope.hi - (double)hi)), k = (T)(slope.rstd * w);
+    T m = (T)(-slope.rstd * slope.via_mean), n = (T)(-slope.rstd * slope.rstd * slope.via_var);
     Strip<X, V> out;
-    if (sizeof(C) > sizeof(typename Computed<X>::type) || slope.odd != 0.0) {
-        for (int v = 0; v < V; ++v) {
-            double xhat = (((double)widen(x.at[v]) * slope.scale - slope.hi) - slope.lo) * slope.r;
-            double d = slope.rstd * ((double)g[v] * (double)w - slope.via_mean - xhat * slope.via_var);
-            narrow(out.at[v], (C)(s.center && s.m == 1 ? d * 0.0 : d));
-        }
-        return out;
-    }
-    C k = (C)(slope.rstd * (double)w), m = (C)(-slope.rstd * slope.via_mean);
-    C n = (C)(-slope.rstd * slope.rstd * slope.via_var);
-    for (int v = 0; v < V; ++v) {
-        C d = g[v] * k + ((((C)widen(x.at[v]) * scale - hi) - lo) * n + m);
-        narrow(out.at[v], s.center && s.m == 1 ? d * 0 : d); // exactly 0, but NaN stays NaN
-    }
+    for (int v = 0; v < V; ++v)
+        narrow(out.at[v], g[v] * k + (((widen(x.at[v]) - hi) - lo) * n + m));
     return out;
 }
 
-template <class C, class X, class W, int V>
-__device__ __forceinline__ void write_gradient_in(
-    const Shape& s, const Set& set, const Item& item, const Strip<X, V>* xs, const Strip<X, V>* dys, const Slope& slope,
-    const W* weight, X* dx, int lane)
-{
-    long long ab = set.a * s.B + item.b;
-    C w = weight && !s.trailing ? (C)widen(weight[ab]) : (C)1;
-#pragma unroll
-    for (int r = 0; r < FEW; ++r) {
-        int strip = lane + r * s.lanes;
-        if (strip < item.strips) {
-            C g[V];
-            weigh(g, dys[r], s.trailing ? weight : nullptr, ab + strip * V, s.aligned_parameters);
-            store(dx + place<V>(s, item, strip), gradient<C>(s, xs[r], g, slope, w), s.aligned);
-        }
-    }
-}
-
+// dx of the strips of an item.
 template <class X, class W, int V>
 __device__ __forceinline__ void write_gradient(
     const Shape& s, const Set& set, const Item& item, const Strip<X, V>* xs, const Strip<X, V>* dys, const Slope& slope,
     const W* weight, X* dx, int lane)
 {
-    if (slope.odd != 0.0)
-        write_gradient_in<double>(s, set, item, xs, dys, slope, weight, dx, lane);
-    else
-        write_gradient_in<typename Computed<X>::type>(s, set, item, xs, dys, slope, weight, dx, lane);
+    typedef typename Computed<X>::type T;
+    long long ab = set.a * s.B + item.b;
+    double w = weight && !s.trailing ? (double)widen(weight[ab]) : 1.0;
+#pragma unroll
+    for (int r = 0; r < FEW; ++r) {
+        int strip = lane + r * s.lanes;
+        if (strip < item.strips) {
+            T g[V];
+            weigh(g, dys[r], s.trailing ? weight : nullptr, ab + strip * V);
+            store(dx + place<V>(s, item, strip), gradient(xs[r], g, slope, w));
+        }
+    }
+}
+
+// The same in float64, for a set that leaves the range: number by number, as they are in memory.
+template <class X, class W, int V>
+__device__ __forceinline__ void write_gradient_carefully(
+    const Shape& s, const Set& set, const Item& item, const X* x, const X* dy, const Slope& slope, const W* weight, X* dx,
+    int lane)
+{
+    typedef typename Computed<X>::type T;
+    for (int strip = lane; strip < item.strips; strip += s.lanes)
+        for (int v = 0; v < V; ++v) {
+            long long at = place<V>(s, item, strip) + v, ab = set.a * s.B + item.b + (s.trailing ? strip * V + v : 0);
+            double w = weight ? (double)widen(weight[ab]) : 1.0, g = (double)widen(dy[at]) * w;
+            narrow(dx[at], (T)careful_gradient((double)widen(x[at]), g, slope));
+        }
+}
+
+// A set that leaves the range, or of several in a warp those that are odd. Called last, so that nothing is
+// kept meanwhile.
+template <class X, class W, int V, int BLOCKS>
+__device__ __noinline__ void backward_carefully(
+    const Shape& s, bool odd, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, X* dx,
+    double* dweight, double* dbias, unsigned char* memory)
+{
+    Duty d = duty_of<BLOCKS>(s, memory);
+    double mu = odd && s.center ? mean[d.set.k] : 0.0, r = odd ? rstd[d.set.k] : 0.0;
+    if (d.block > 0)
+        dweight = dbias = nullptr;
+    Slope slope = careful_slope(s, d.team, d.set.only(odd), x, dy, weight, mu, r, (double)s.m, true, dweight, dbias);
+    for (int i = d.block * d.slots + d.slot; odd && i < s.items; i += BLOCKS * d.slots)
+        write_gradient_carefully<X, W, V>(s, d.set, item_of<V>(s, d.set, i), x, dy, slope, weight, dx, d.lane);
 }
 
 // A set at once, x and dy kept in registers.
@@ -264,39 +265,33 @@ __device__ __forceinline__ void backward_in_registers(
     const Shape& s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, X* dx, double* dweight,
     double* dbias, unsigned char* memory)
 {
-    Team team = team_of(s, memory);
-    int slots = s.team / s.lanes, slot = team.rank / s.lanes, lane = team.rank % s.lanes;
-    int teams = blockDim.x / s.team, t = threadIdx.x / s.team;
-    unsigned block = BLOCKS > 1 ? cluster_rank() : 0;
-    Set set = set_of(s, (long long)(blockIdx.x / BLOCKS) * teams + t);
-    Sums* parts = (Sums*)(memory + SCRATCH) + t * slots;
-
-    Item item = item_of<V>(s, set, (int)block * slots + slot);
+    Duty d = duty_of<BLOCKS>(s, memory);
+    Sums* parts = (Sums*)(memory + SCRATCH) + (int)threadIdx.x / s.team * d.slots;
+    Item item = item_of<V>(s, d.set, d.block * d.slots + d.slot);
     Strip<X, V> xs[FEW], dys[FEW];
-    load_item(xs, s, x, item, lane);
-    load_item(dys, s, dy, item, lane);
-    double mu = set.there && s.center ? mean[set.k] : 0.0, r = set.there ? rstd[set.k] : 0.0;
-    Sums part = sums_of(s, set, item, xs, dys, weight, mu, r, lane);
-    if (lane == 0)
-        parts[slot] = part;
-    BLOCKS > 1 ? cluster_sync() : team.sync();
-    auto at = [&](int i) { return BLOCKS > 1 ? *of_block(parts + i % slots, i / slots) : parts[i]; };
-    Whole all = combine_sums<X>(s, team, set, s.items, weight, at);
-    bool first = block == 0, called;
-    Slope slope = finish_sums(
-        s, team, set, all, x, dy, weight, mu, r, (double)s.m, true, first ? dweight : nullptr, first ? dbias : nullptr, at,
-        called);
-    if (called) {
-        load_again(xs, s, x, item, lane);
-        load_again(dys, s, dy, item, lane);
-    }
+    load_item(xs, s, x, item, d.lane);
+    load_item(dys, s, dy, item, d.lane);
+    double mu = d.set.there && s.center ? mean[d.set.k] : 0.0, r = d.set.there ? rstd[d.set.k] : 0.0;
+    Sums part = sums_of(s, d.set, item, xs, dys, weight, mu, r, d.lane);
+    if (d.lane == 0)
+        parts[d.slot] = part;
+    BLOCKS > 1 ? cluster_sync() : d.team.sync();
+    auto at = [&](int i) { return BLOCKS > 1 ? *of_block(parts + i % d.slots, i / d.slots) : parts[i]; };
+    Whole all = combine_sums<X>(s, d.team, d.set, s.items, weight, at);
+    Slope slope = slope_of<X>(s, all, mu, r, (double)s.m, true);
+    bool odd = d.set.there && slope.odd != 0.0;
+    if (d.block == 0)
+        channel_sums(s, d.team, d.set.only(d.set.there && !odd), slope.lo * r, dweight, dbias, at);
     if (BLOCKS > 1)
         cluster_sync(); // no block leaves while others read its parts
-    write_gradient(s, set, item, xs, dys, slope, weight, dx, lane);
+    if (d.set.there && !odd)
+        write_gradient(s, d.set, item, xs, dys, slope, weight, dx, d.lane);
+    if (d.team.any(odd))
+        backward_carefully<X, W, V, BLOCKS>(s, odd, dy, x, weight, mean, rstd, dx, dweight, dbias, memory);
 }
 
 template <class X, class W, int V>
-__global__ void __launch_bounds__(512)
+__global__ void __launch_bounds__(512, 1)
     backward(const __grid_constant__ Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, X* dx,
              double* dweight, double* dbias)
 {
@@ -305,7 +300,7 @@ __global__ void __launch_bounds__(512)
 }
 
 template <class X, class W, int V, int BLOCKS>
-__global__ void CLUSTER(BLOCKS) __launch_bounds__(512)
+__global__ void CLUSTER(BLOCKS) __launch_bounds__(512, 1)
     backward_cluster(const __grid_constant__ Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, X* dx,
                      double* dweight, double* dbias)
 {
@@ -315,56 +310,58 @@ __global__ void CLUSTER(BLOCKS) __launch_bounds__(512)
 
 // A set at once, x and dy kept in shared memory.
 template <class X, class W, int V>
-__global__ void __launch_bounds__(512)
+__global__ void __launch_bounds__(512, 1)
     backward_shared(const __grid_constant__ Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, X* dx,
                     double* dweight, double* dbias)
 {
     DYNAMIC_SHARED(memory);
-    Team team = team_of(s, memory);
-    int slots = s.team / s.lanes, slot = team.rank / s.lanes, lane = team.rank % s.lanes;
-    Set set = set_of(s, blockIdx.x);
+    Duty d = duty_of<1>(s, memory);
     Sums* parts = (Sums*)(memory + SCRATCH);
     Strip<X, V>* slab = (Strip<X, V>*)(memory + SCRATCH + (s.items * sizeof(Sums) + 15) / 16 * 16);
-    double mu = s.center ? mean[set.k] : 0.0, r = rstd[set.k];
+    double mu = s.center ? mean[d.set.k] : 0.0, r = rstd[d.set.k];
 
-    for (int first = 0; first < s.items; first += slots) {
-        Item item = item_of<V>(s, set, first + slot);
+    for (int first = 0; first < s.items; first += d.slots) {
+        Item item = item_of<V>(s, d.set, first + d.slot);
         Strip<X, V> xs[FEW], dys[FEW];
-        load_item(xs, s, x, item, lane);
-        load_item(dys, s, dy, item, lane);
-        Strip<X, V>* mine = slab + (first + slot) * 2 * s.piece;
+        load_item(xs, s, x, item, d.lane);
+        load_item(dys, s, dy, item, d.lane);
+        Strip<X, V>* mine = slab + (first + d.slot) * 2 * s.piece;
 #pragma unroll
         for (int k = 0; k < FEW; ++k)
-            if (lane + k * s.lanes < item.strips) {
-                mine[lane + k * s.lanes] = xs[k];
-                mine[s.piece + lane + k * s.lanes] = dys[k];
+            if (d.lane + k * s.lanes < item.strips) {
+                mine[d.lane + k * s.lanes] = xs[k];
+                mine[s.piece + d.lane + k * s.lanes] = dys[k];
             }
-        Sums part = sums_of(s, set, item, xs, dys, weight, mu, r, lane);
-        if (lane == 0 && item.strips)
-            parts[first + slot] = part;
+        Sums part = sums_of(s, d.set, item, xs, dys, weight, mu, r, d.lane);
+        if (d.lane == 0 && item.strips)
+            parts[first + d.slot] = part;
     }
-    team.sync();
+    d.team.sync();
     auto at = [&](int i) { return parts[i]; };
-    Whole all = combine_sums<X>(s, team, set, s.items, weight, at);
-    bool called;
-    Slope slope = finish_sums(s, team, set, all, x, dy, weight, mu, r, (double)s.m, true, dweight, dbias, at, called);
-    for (int i = slot; i < s.items; i += slots) {
-        Item item = item_of<V>(s, set, i);
+    Whole all = combine_sums<X>(s, d.team, d.set, s.items, weight, at);
+    Slope slope = slope_of<X>(s, all, mu, r, (double)s.m, true);
+    if (slope.odd != 0.0) {
+        backward_carefully<X, W, V, 1>(s, true, dy, x, weight, mean, rstd, dx, dweight, dbias, memory);
+        return;
+    }
+    channel_sums(s, d.team, d.set, slope.lo * r, dweight, dbias, at);
+    for (int i = d.slot; i < s.items; i += d.slots) {
+        Item item = item_of<V>(s, d.set, i);
         Strip<X, V> xs[FEW], dys[FEW];
         const Strip<X, V>* mine = slab + i * 2 * s.piece;
 #pragma unroll
         for (int k = 0; k < FEW; ++k)
-            if (lane + k * s.lanes < item.strips) {
-                xs[k] = mine[lane + k * s.lanes];
-                dys[k] = mine[s.piece + lane + k * s.lanes];
+            if (d.lane + k * s.lanes < item.strips) {
+                xs[k] = mine[d.lane + k * s.lanes];
+                dys[k] = mine[s.piece + d.lane + k * s.lanes];
             }
-        write_gradient(s, set, item, xs, dys, slope, weight, dx, lane);
+        write_gradient(s, d.set, item, xs, dys, slope, weight, dx, d.lane);
     }
 }
 
 // The sums of items, where sets are too large, or too few, to be done at once.
 template <class X, class W, int V>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 1)
     item_sums(const __grid_constant__ Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, Sums* parts)
 {
     Task task = task_of(s);
@@ -382,7 +379,7 @@ __global__ void __launch_bounds__(256)
 // What a set's gradients hang on, from the sums of its items; a block for each set. Sums over all shards
 // may be given; those of this shard go to totals.
 template <class X, class W>
-__global__ void __launch_bounds__(512)
+__global__ void __launch_bounds__(512, 1)
     set_sums(const __grid_constant__ Shape s, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd, const Sums* parts,
              int own, Slope* slopes, double* dweight, double* dbias, double* totals)
 {
@@ -392,8 +389,11 @@ __global__ void __launch_bounds__(512)
     double mu = mean ? mean[set.k] : 0.0, r = rstd[set.k];
     auto at = [&](int i) { return parts[kept_at(s, set, i)]; };
     Whole all = combine_sums<X>(s, team, set, s.items, weight, at);
-    bool called;
-    Slope slope = finish_sums(s, team, set, all, x, dy, weight, mu, r, (double)s.m, own, dweight, dbias, at, called);
+    Slope slope = slope_of<X>(s, all, mu, r, (double)s.m, own);
+    if (slope.odd != 0.0)
+        slope = careful_slope(s, team, set, x, dy, weight, mu, r, (double)s.m, own, dweight, dbias);
+    else if (dbias)
+        channel_sums(s, team, set, slope.lo * r, dweight, dbias, at);
     if (team.rank == 0) {
         if (slopes)
             slopes[set.k] = slope;
@@ -425,8 +425,13 @@ __global__ void __launch_bounds__(256)
     Item item = item_of<V>(s, task.set, task.i);
     if (!item.strips)
         return;
+    Slope slope = slopes[task.set.k];
+    if (slope.odd != 0.0) {
+        write_gradient_carefully<X, W, V>(s, task.set, item, x, dy, slope, weight, dx, task.lane);
+        return;
+    }
     Strip<X, V> xs[FEW], dys[FEW];
     load_item(xs, s, x, item, task.lane);
     load_item(dys, s, dy, item, task.lane);
-    write_gradient(s, task.set, item, xs, dys, slopes[task.set.k], weight, dx, task.lane);
+    write_gradient(s, task.set, item, xs, dys, slope, weight, dx, task.lane);
 }

@@ -17,15 +17,44 @@ __device__ __forceinline__ long long element(const Shape& s, const Set& set, lon
     return set.begin + p * s.A * s.n + (e - p * s.n);
 }
 
+constexpr int CHAINS = 512; // of additions, whoever does them: so their order hangs on the set alone
+
 // Sum of f(e) over all elements of a set, as though in twice the digits. Every thread takes part.
 template <class F> __device__ double careful_sum(const Shape& s, const Team& team, bool there, F f)
 {
-    double high = 0.0, low = 0.0, lost;
-    for (long long e = there ? team.rank : s.m; e < s.m; e += team.size) {
-        high = two_sum(high, f(e), lost);
-        low += lost;
+    int width = team.width(), warps = team.is_block() ? team.size / WARP : 1;
+    int lots = (int)min((s.m + WARP - 1) / WARP, (long long)(CHAINS / WARP)); // of a warp's chains
+    double total = 0.0;
+    if (team.is_block())
+        __syncthreads(); // the last sum has been read
+#pragma unroll 1
+    for (int lot = team.rank / WARP; lot < lots; lot += warps) {
+        double sum = 0.0;
+#pragma unroll 1
+        for (int first = 0; first < WARP; first += width) {
+            double high = 0.0, low = 0.0, lost;
+#pragma unroll 1
+            for (long long e = there ? lot * WARP + first + team.rank % width : s.m; e < s.m; e += CHAINS) {
+                high = two_sum(high, f(e), lost);
+                low += lost;
+            }
+            double chain = low == low ? high + low : high; // infinity minus infinity is no rounding error
+#pragma unroll 1
+            for (int k = 0; k < width; ++k)
+                sum += __shfl_sync(ALL, chain, k, width);
+        }
+        total += sum;
+        if (team.is_block() && team.rank % WARP == 0)
+            team.scratch[lot] = sum;
     }
-    return team.sum(low == low ? high + low : high); // infinity minus infinity is no rounding error
+    if (!team.is_block())
+        return total;
+    __syncthreads();
+    total = 0.0;
+#pragma unroll 1
+    for (int lot = 0; lot < lots; ++lot)
+        total += team.scratch[lot];
+    return total;
 }
 
 template <class X> __device__ double careful_factor(const Shape& s, const Team& team, const Set& set, const X* x, double eps)
@@ -35,11 +64,6 @@ template <class X> __device__ double careful_factor(const Shape& s, const Team& 
         largest = larger(largest, fabs((double)widen(x[element(s, set, e)])));
     return factor(team.largest(largest));
 }
-
-struct Statistics {
-    double mean, var, rstd;
-    Line line;
-};
 
 template <class X>
 __device__ __noinline__ Statistics careful_statistics(const Shape& s, const Team& team, const Set& set, const X* x, double eps)
@@ -58,23 +82,4 @@ __device__ __noinline__ Statistics careful_statistics(const Shape& s, const Team
     }) / s.m;
     double r = reciprocal_std(var + scale * eps * scale);
     return Statistics{(hi + lo) / scale, var / scale / scale, r * scale, Line{hi, lo, scale, r, 1.0}};
-}
-
-// The statistics of a set from what its items came to, carefully if they must be; `called` tells whether
-// that function was called, for this set or another of the warp. Every thread of the warp is here.
-template <class X>
-__device__ __forceinline__ Statistics statistics_of(
-    const Shape& s, const Team& team, const Set& set, const X* x, const Moments& all, double eps, bool& called)
-{
-    typedef typename Computed<X>::type T;
-    double mean = all.hi + all.lo, var = all.M2 / s.m, rstd = reciprocal_std(var + eps);
-    bool odd = set.there && !is_ordinary<T>(mean, var, eps);
-    Statistics found{mean, var, rstd, Line{all.hi, all.lo, 1.0, rstd, 0.0}};
-    called = team.is_block() ? odd : __any_sync(ALL, odd);
-    if (called) {
-        Statistics careful = careful_statistics(s, team, Set{set.k, set.begin, set.a, odd}, x, eps);
-        if (odd)
-            found = careful;
-    }
-    return found;
 }

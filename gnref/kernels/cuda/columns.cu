@@ -37,7 +37,7 @@ __device__ __forceinline__ int load_rows(Strip<X, V>* to, const Shape& s, const 
 #pragma unroll
     for (int k = 0; k < ROWS; ++k)
         if (first + k * BESIDE < p.rows) {
-            to[k] = load<X, V>(x + p.at + (first + k * BESIDE) * s.A * s.n, s.aligned);
+            to[k] = load<X, V>(x + p.at + (first + k * BESIDE) * s.A * s.n);
             many = k + 1;
         }
     return many;
@@ -61,9 +61,9 @@ __global__ void __launch_bounds__(256) column_moments(const __grid_constant__ Sh
     DYNAMIC_SHARED(memory);
     Moments* shared = (Moments*)memory;
     Place p = place_of<V>(s, q);
-    Moments own[V];
+    double hi[V], lo[V], M2[V], count = 0.0; // lo is 0 unless x is float64: a mean in float64 is exact enough
     for (int v = 0; v < V; ++v)
-        own[v] = Moments{0.0, 0.0, 0.0, 0.0};
+        hi[v] = lo[v] = M2[v] = 0.0;
     for (int first = p.row; p.there && first < p.rows; first += ROWS * BESIDE) {
         Strip<X, V> strips[ROWS];
         int many = load_rows(strips, s, x, p, first);
@@ -79,30 +79,36 @@ __global__ void __launch_bounds__(256) column_moments(const __grid_constant__ Sh
                 d1 += d;
                 d2 += d * d;
             }
-            double lo = s.center ? (double)d1 / many : 0.0;
-            Moments part{(double)many, (double)guess, lo, larger((double)d2 - d1 * lo, 0.0)};
-            if (first == p.row)
-                own[v] = part;
+            double rest = s.center ? (double)d1 / many : 0.0;
+            Moments part{(double)many, (double)guess, rest, larger((double)d2 - d1 * rest, 0.0)};
+            Moments own{count, hi[v], lo[v], M2[v]};
+            if (count == 0.0)
+                own = part;
             else
-                merge(own[v], part);
+                merge(own, part);
+            hi[v] = sizeof(T) == 8 ? own.hi : own.hi + own.lo;
+            lo[v] = sizeof(T) == 8 ? own.lo : 0.0;
+            M2[v] = own.M2;
         }
+        count += many;
     }
     // The threads that share a strip, one after the other.
     for (int v = 0; v < V; ++v) {
+        Moments own{count, hi[v], lo[v], M2[v]};
         __syncthreads();
-        shared[threadIdx.x] = own[v];
+        shared[threadIdx.x] = own;
         __syncthreads();
         if (!p.there || p.row != 0)
             continue;
         for (int row = 1; row < min(BESIDE, p.rows); ++row)
-            merge(own[v], shared[threadIdx.x + row * q.lanes]);
-        parts[(p.o * s.chunks + p.chunk) * s.A * s.n + p.column + v] = own[v];
+            merge(own, shared[threadIdx.x + row * q.lanes]);
+        parts[(p.o * s.chunks + p.chunk) * s.A * s.n + p.column + v] = own;
     }
 }
 
 // y from lines, or from mean and rstd that are given.
 template <class X, class W, int V>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 1)
     column_apply(const __grid_constant__ Shape s, Matrix q, const X* x, const W* weight, const W* bias, X* y, const Line* lines,
                  const double* mean, const double* rstd)
 {
@@ -126,7 +132,7 @@ __global__ void __launch_bounds__(256)
     }
     for (int row = p.row; row < p.rows; row += BESIDE) {
         long long at = p.at + row * s.A * s.n;
-        Strip<X, V> strip = load<X, V>(x + at, s.aligned);
+        Strip<X, V> strip = load<X, V>(x + at);
         for (int v = 0; v < V; ++v)
             if (odd == 0.0)
                 narrow(strip.at[v], ((widen(strip.at[v]) - hi[v]) - lo[v]) * k[v] + t[v]);
@@ -136,7 +142,7 @@ __global__ void __launch_bounds__(256)
                 double w = weight ? (double)widen(weight[p.column + v]) : 1.0;
                 narrow(strip.at[v], (T)(d * line.r * w + (bias ? (double)widen(bias[p.column + v]) : 0.0)));
             }
-        store(y + at, strip, s.aligned);
+        store(y + at, strip);
     }
 }
 
@@ -164,8 +170,8 @@ __global__ void __launch_bounds__(256)
         for (int k = 0; k < ROWS / 2; ++k)
             if (first + k * BESIDE < p.rows) {
                 long long at = p.at + (first + k * BESIDE) * s.A * s.n;
-                xs[k] = load<X, V>(x + at, s.aligned);
-                dys[k] = load<X, V>(dy + at, s.aligned);
+                xs[k] = load<X, V>(x + at);
+                dys[k] = load<X, V>(dy + at);
             }
         for (int v = 0; v < V; ++v) {
             T g1 = 0, g2 = 0, d1 = 0;
@@ -219,7 +225,7 @@ __global__ void __launch_bounds__(256)
     }
     for (int row = p.row; row < p.rows; row += BESIDE) {
         long long at = p.at + row * s.A * s.n;
-        Strip<X, V> xs = load<X, V>(x + at, s.aligned), dys = load<X, V>(dy + at, s.aligned);
+        Strip<X, V> xs = load<X, V>(x + at), dys = load<X, V>(dy + at);
         for (int v = 0; v < V; ++v)
             if (odd == 0.0)
                 narrow(dys.at[v], widen(dys.at[v]) * k[v] + (((widen(xs.at[v]) - hi[v]) - lo[v]) * n[v] + m[v]));
@@ -230,6 +236,6 @@ __global__ void __launch_bounds__(256)
                 double g = (double)widen(dys.at[v]) * w;
                 narrow(dys.at[v], (T)(slope.rstd * (g - slope.via_mean - xhat * slope.via_var)));
             }
-        store(dx + at, dys, s.aligned);
+        store(dx + at, dys);
     }
 }

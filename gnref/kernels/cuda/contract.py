@@ -32,9 +32,9 @@ def forward(
     """Normalize every set."""
     if x5.size == 0:
         mean, var, rstd = nothing.statistics(x5, eps)
-        return room(x5, out), mean if center else None, var, rstd
-    y5 = room(x5, out)
-    w = work(x5, weight, bias, center, (y5,))
+        return nothing.like(x5), mean if center else None, var, rstd
+    w = work(x5, weight, bias, center)
+    y5 = w.room(out)
     mean, var, rstd = per_set(x5, steps.forward(w, y5, eps))
     return y5, mean if center else None, var, rstd
 
@@ -55,10 +55,11 @@ def apply(
     x5: Array, mean: Array, rstd: Array, weight: Array | None, bias: Array | None, out: Array | None = None
 ) -> Array:
     """Normalize with statistics that are given."""
-    y5 = room(x5, out)
-    if x5.size:
-        w = work(x5, weight, bias, True, (y5,))
-        steps.apply(w, y5, None, *plain(mean, rstd))
+    if x5.size == 0:
+        return nothing.like(x5)
+    w = work(x5, weight, bias, True)
+    y5 = w.room(out)
+    steps.apply(w, y5, None, *plain(mean, rstd))
     return y5
 
 
@@ -75,10 +76,9 @@ def backward(
     """Differentiate `forward`."""
     if x5.size == 0:
         return nothing.gradients(x5)
-    dx5, dy = room(x5, out), cupy.ascontiguousarray(dy5)
-    w = work(x5, weight, None, center, (dy, dx5), backward=True)
-    mean, rstd = plain(mean, rstd)
-    return dx5, *steps.backward(w, dy, mean, rstd, dx5)
+    w = work(x5, weight, None, center, backward=True)
+    dx5, (mean, rstd) = w.room(out), plain(mean, rstd)
+    return dx5, *steps.backward(w, w.piece(dy5), mean, rstd, dx5)
 
 
 @on_its_device
@@ -88,8 +88,8 @@ def backward_given(
     """Differentiate `apply`: the statistics are constants, and dx has nothing of x in it."""
     if x5.size == 0:
         return nothing.gradients(x5)
-    dy, (mean, rstd) = cupy.ascontiguousarray(dy5), plain(mean, rstd)
-    w = work(x5, weight, None, True, (dy,), backward=True)
+    w, (mean, rstd) = work(x5, weight, None, True, backward=True), plain(mean, rstd)
+    dy = w.piece(dy5)
     if w.way.cut.trailing:
         partial = steps.gradients_trailing(w, dy, None, mean, rstd, None)
     else:
@@ -105,9 +105,8 @@ def backward_sums(
     """Sums over the set of dxhat and of dxhat * xhat."""
     if x5.size == 0:
         return nothing.statistics(x5, 0.0)[:2]
-    dy = cupy.ascontiguousarray(dy5)
-    w, totals = work(x5, weight, None, True, (dy,), backward=True), numbers(2, x5.shape[0] * x5.shape[2])
-    steps.set_sums(w, dy, *plain(mean, rstd), own=False, totals=totals)
+    w, totals = work(x5, weight, None, True, backward=True), numbers(2, x5.shape[0] * x5.shape[2])
+    steps.set_sums(w, w.piece(dy5), *plain(mean, rstd), own=False, totals=totals)
     sum_dxhat, sum_dxhat_xhat = per_set(x5, totals)
     return sum_dxhat, sum_dxhat_xhat
 
@@ -124,20 +123,14 @@ def backward_from_sums(
     sum_dxhat_xhat: Array,
 ) -> Array:
     """dx of a shard, from the sums and the count over all shards."""
-    dx5 = room(x5, None)
     if x5.size == 0:
-        return dx5
-    dy = cupy.ascontiguousarray(dy5)
-    w = work(x5, weight, None, True, (dy, dx5), backward=True)
+        return nothing.like(x5)
+    w = work(x5, weight, None, True, backward=True)
+    dx5 = w.room(None)
     mean, rstd, *sums = plain(mean, rstd, sum_dxhat, sum_dxhat_xhat)
     slopes = steps.given_slopes(w, mean, rstd, cupy.stack(sums), count)
-    steps.write_gradients(w, dy, slopes, dx5)
+    steps.write_gradients(w, w.piece(dy5), slopes, dx5)
     return dx5
-
-
-def room(x5: Array, out: Array | None) -> Array:
-    """Where y or dx goes: out, if it is in one piece, or memory of its own."""
-    return out if out is not None and out.flags.c_contiguous else cupy.empty(x5.shape, x5.dtype)
 
 
 def plain(*stats: Array | None) -> Any:

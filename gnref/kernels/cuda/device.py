@@ -7,8 +7,10 @@ from functools import cache, wraps
 from typing import Any, TypeVar
 
 import cupy
+from array_api_compat import is_torch_array
 
 from gnref.errors import BackendError
+from gnref.kernels.cuda.exchange import run_on_tensors
 from gnref.kernels.cuda.plan import Limits
 
 OLDEST = 75  # Turing: the first that all instructions of the kernels are on
@@ -49,10 +51,15 @@ def limits(device: int) -> Limits:
 
 
 def on_its_device(run: F) -> F:
-    """Run a function of the contract on the device of its first array, and say clearly when memory is out."""
+    """Run a function of the contract on the device of its first array, and say clearly when memory is out.
+
+    PyTorch's tensors are taken too, and tensors come back.
+    """
 
     @wraps(run)
     def guarded(first: Any, *arguments: Any, **options: Any) -> Any:
+        if is_torch_array(first):
+            return run_on_tensors(guarded, first, *arguments, **options)
         try:
             with first.device:
                 return run(first, *arguments, **options)

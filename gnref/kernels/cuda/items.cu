@@ -19,8 +19,6 @@ struct Shape {
     int team;        // threads of a set, in those kernels that do a set at once
     int trailing;    // a weight for each element
     int center;
-    int aligned;     // x, y, dy, dx are aligned to strips
-    int aligned_parameters;
     int columns;     // partial results of items lie as columns.cu leaves them
     int chunks;      // of P, there
 };
@@ -29,6 +27,9 @@ struct Set {
     long long k, begin;
     int a;
     bool there;
+
+    // The same set, or none.
+    __device__ __forceinline__ Set only(bool it) const { return Set{k, begin, a, it}; }
 };
 
 __device__ __forceinline__ Set set_of(const Shape& s, long long k)
@@ -41,33 +42,31 @@ __device__ __forceinline__ Set set_of(const Shape& s, long long k)
 struct Item {
     long long begin; // in x
     int strips;
-    int b;     // its channel, or that of its first element
-    int several; // 0, or the strips of each of several rows
+    int b;      // its channel, or that of its first element
+    float rows; // for each strip: 1 / those of a run if it is several of them, else 0
 };
 
 // Item i of a set; one without strips if there is no such item.
 template <int V> __device__ __forceinline__ Item item_of(const Shape& s, const Set& set, int i)
 {
     if (!set.there || i >= s.items)
-        return Item{0, 0, 0, 0};
+        return Item{0, 0, 0, 0.0f};
     if (s.trailing) {
         int first = i * s.piece;
-        return Item{set.begin + (long long)first * V, min(s.piece, s.strips - first), first * V, 0};
+        return Item{set.begin + (long long)first * V, min(s.piece, s.strips - first), first * V, 0.0f};
     }
     int q = i % s.pieces, t = i / s.pieces, p = t % s.blocks * s.rows, b = t / s.blocks;
     long long begin = set.begin + p * s.A * s.n + b * s.S;
     if (s.rows > 1)
-        return Item{begin, (int)min((long long)s.rows, s.P - p) * s.strips, b, s.strips};
-    return Item{begin + (long long)q * s.piece * V, min(s.piece, s.strips - q * s.piece), b, 0};
+        return Item{begin, (int)min((long long)s.rows, s.P - p) * s.strips, b, 1.0f / s.strips};
+    return Item{begin + (long long)q * s.piece * V, min(s.piece, s.strips - q * s.piece), b, 0.0f};
 }
 
-// Where strip k of an item is in x.
+// Where strip k of an item is in x. There are at most 128, so that floats find the row.
 template <int V> __device__ __forceinline__ long long place(const Shape& s, const Item& item, int k)
 {
-    if (!item.several)
-        return item.begin + (long long)k * V;
-    int row = k / item.several;
-    return item.begin + row * s.A * s.n + (k - row * item.several) * V;
+    int row = (int)((k + 0.5f) * item.rows);
+    return item.begin + (long long)k * V + row * (s.A * s.n - s.S);
 }
 
 // The strips of an item that are a lane's: k = lane, lane + lanes, ...
@@ -77,17 +76,7 @@ __device__ __forceinline__ void load_item(Strip<X, V>* to, const Shape& s, const
 #pragma unroll
     for (int r = 0; r < FEW; ++r)
         if (lane + r * s.lanes < item.strips)
-            to[r] = load<X, V>(x + place<V>(s, item, lane + r * s.lanes), s.aligned);
-}
-
-// The same once more: what was kept before need not be kept any longer.
-template <class X, int V>
-__device__ __forceinline__ void load_again(Strip<X, V>* to, const Shape& s, const X* x, const Item& item, int lane)
-{
-#pragma unroll
-    for (int r = 0; r < FEW; ++r)
-        to[r] = Strip<X, V>{};
-    load_item(to, s, x, item, lane);
+            to[r] = load<X, V>(x + place<V>(s, item, lane + r * s.lanes));
 }
 
 // What partial results of item i of a set are kept under.

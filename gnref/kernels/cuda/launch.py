@@ -22,7 +22,7 @@ NOTHING = np.uint64(0)  # no array
 WIDE = ("sets", "A", "P", "B", "S", "n", "m")
 NARROW = (
     *("strips", "rows", "blocks", "pieces", "piece", "items", "lanes", "team", "trailing", "center"),
-    *("aligned", "aligned_parameters", "columns", "chunks"),
+    *("columns", "chunks"),
 )
 SHAPE = np.dtype([(name, np.int64) for name in WIDE] + [(name, np.int32) for name in NARROW], align=True)
 MATRIX = np.dtype([("strips", np.int32), ("lanes", np.int32), ("slots", np.int32)], align=True)
@@ -60,17 +60,14 @@ def type_of(a: Array) -> str:
     return TYPES[a.dtype.name]
 
 
-def shape_of(
-    slots: Slots, way: Plan, center: bool, arrays: tuple[Array, ...], parameters: tuple[Any, ...]
-) -> Any:
+def shape_of(slots: Slots, way: Plan, center: bool) -> Any:
     """What the kernels are told of a view: `Shape` of items.cu."""
     O, P, A, B, S = slots
     cut, shape = way.cut, np.zeros((), SHAPE)
     values = {
         **{"sets": O * A, "A": A, "P": P, "B": B, "S": S, "n": B * S, "m": P * B * S},
         **{name: getattr(cut, name) for name in NARROW if hasattr(cut, name)},
-        **{"team": way.team, "center": center, "aligned": aligned(cut.strip, arrays)},
-        "aligned_parameters": aligned(cut.strip, parameters),
+        **{"team": way.team, "center": center},
     }
     for name, value in values.items():
         shape[name] = value
@@ -80,9 +77,3 @@ def shape_of(
 def structure(dtype: np.dtype[Any], *values: int) -> Any:
     """A small structure of numbers as a kernel's argument."""
     return np.array(values, dtype)
-
-
-def aligned(strip: int, arrays: tuple[Any, ...]) -> bool:
-    """Whether strips of all arrays begin where one load can take them."""
-    there = (a for a in arrays if isinstance(a, cupy.ndarray))
-    return all(a.data.ptr % min(strip * a.itemsize, 16) == 0 for a in there)

@@ -79,11 +79,13 @@ template <class At> __device__ __forceinline__ Moments combine(const Shape& s, c
     bool many = items > 1024;
     int step = many ? team.size : team.width(), first = team.rank % step;
     double from = at(0).hi, sum = 0.0, M2 = 0.0;
+#pragma unroll 1
     for (int i = first; i < items; i += step) {
         Moments part = at(i);
         sum += part.count * ((part.hi - from) + part.lo);
     }
     double shift = (many ? team.sum(sum) : sum_lanes(sum, step)) / s.m;
+#pragma unroll 1
     for (int i = first; i < items; i += step) {
         Moments part = at(i);
         double d = ((part.hi - from) + part.lo) - shift;
@@ -93,7 +95,20 @@ template <class At> __device__ __forceinline__ Moments combine(const Shape& s, c
     return Moments{(double)s.m, hi, lo, many ? team.sum(M2) : sum_lanes(M2, step)};
 }
 
-// Statistics that are given, or have been found, as a line.
+struct Statistics {
+    double mean, var, rstd;
+    Line line;
+};
+
+// The statistics of a set from what its items came to.
+template <class X> __device__ __forceinline__ Statistics statistics_of(const Shape& s, const Moments& all, double eps)
+{
+    typedef typename Computed<X>::type T;
+    double mean = all.hi + all.lo, var = all.M2 / s.m, rstd = reciprocal_std(var + eps);
+    return Statistics{mean, var, rstd, Line{all.hi, all.lo, 1.0, rstd, is_ordinary<T>(mean, var, eps) ? 0.0 : 1.0}};
+}
+
+// Statistics that are given as a line.
 template <class X> __device__ __forceinline__ Line line_of(double mean, double rstd)
 {
     typedef typename Computed<X>::type T;

@@ -17,8 +17,12 @@ def statistics(x5: Array, eps: float) -> tuple[Array, Array, Array]:
     return cupy.zeros(shape, np.float64), cupy.zeros(shape, np.float64), cupy.full(shape, rstd, np.float64)
 
 
+def like(x5: Array) -> Array:
+    """y or dx."""
+    return cupy.empty(x5.shape, x5.dtype)
+
+
 def gradients(x5: Array) -> tuple[Array, Array, Array]:
     """dx, dweight and dbias."""
     shape = x5.shape[2], x5.shape[3]
-    empty = cupy.empty(x5.shape, x5.dtype)
-    return empty, cupy.zeros(shape, np.float64), cupy.zeros(shape, np.float64)
+    return like(x5), cupy.zeros(shape, np.float64), cupy.zeros(shape, np.float64)

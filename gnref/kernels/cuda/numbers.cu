@@ -74,38 +74,30 @@ template <> struct Word<16> {
     typedef uint4 type;
 };
 
-// V neighbours, in one word where they are aligned to it.
+// V neighbours, which are loaded and stored in one word: arrays begin where they can be.
 template <class X, int V> union Strip {
     typename Word<V * sizeof(X)>::type word;
     X at[V];
 };
 
-template <class X, int V> __device__ __forceinline__ Strip<X, V> load(const X* x, bool aligned)
+template <class X, int V> __device__ __forceinline__ Strip<X, V> load(const X* x)
 {
     Strip<X, V> strip;
-    if (aligned)
-        strip.word = *reinterpret_cast<const typename Word<V * sizeof(X)>::type*>(x);
-    else
-        for (int v = 0; v < V; ++v)
-            strip.at[v] = x[v];
+    strip.word = *reinterpret_cast<const typename Word<V * sizeof(X)>::type*>(x);
     return strip;
 }
 
-template <class X, int V> __device__ __forceinline__ void store(X* y, Strip<X, V> strip, bool aligned)
+template <class X, int V> __device__ __forceinline__ void store(X* y, Strip<X, V> strip)
 {
-    if (aligned) // said so that the compiler does not merge it with the stores below
-        __stcg(reinterpret_cast<typename Word<V * sizeof(X)>::type*>(y), strip.word);
-    else
-        for (int v = 0; v < V; ++v)
-            y[v] = strip.at[v];
+    __stcg(reinterpret_cast<typename Word<V * sizeof(X)>::type*>(y), strip.word); // else it may be taken apart
 }
 
 // V weights or biases, which may be wider than a word.
-template <int V, class T, class W> __device__ __forceinline__ void load_parameters(T* to, const W* w, bool aligned)
+template <int V, class T, class W> __device__ __forceinline__ void load_parameters(T* to, const W* w)
 {
     constexpr int N = V * sizeof(W) > 16 ? 16 / sizeof(W) : V;
     for (int k = 0; k < V; k += N) {
-        Strip<W, N> strip = load<W, N>(w + k, aligned);
+        Strip<W, N> strip = load<W, N>(w + k);
         for (int v = 0; v < N; ++v)
             to[k + v] = widen(strip.at[v]);
     }

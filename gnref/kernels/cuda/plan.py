@@ -19,12 +19,13 @@ from typing import NamedTuple
 FEW = 4  # strips of an item for each of its lanes, as in items.cu
 WARP = 32
 TOGETHER = 1024  # items whose partial results a block keeps, at most
-BLOCK = 512  # threads that leave room for a second block beside them
+BLOCK = 512  # threads of a block, at most
 CHUNK, BESIDE = 256, 8  # rows of an item, and threads that share them, as in columns.cu
 GATHERED = 32  # sets whose dweight is added in the precision of x, at most
 PARTS = 128  # in how many parts dweight is added, about
 
 ITEM, SCRATCH = 32, 256  # bytes of an item's moments, and of a team's own sums
+SUMMED = 64  # bytes of a strip's sums for dweight and dbias, at most
 STATIC = 48 * 1024  # bytes of shared memory that a block has without asking
 
 Slots = tuple[int, int, int, int, int]
@@ -65,7 +66,7 @@ class Plan:
     threads: int  # of a block
     grid: int  # blocks
     shared: int  # bytes of shared memory for each
-    held: int = 1  # items of each group of lanes, in registers
+    held: int = 1  # items of each group of lanes, in the registers of a cluster
     cluster: int = 1  # blocks of a set
 
 
@@ -101,31 +102,40 @@ def cut_of(slots: Slots, itemsize: int) -> Cut:
 
 
 def registers(slots: Slots, cut: Cut, limits: Limits, backward: bool) -> Plan | None:
-    """A set in the registers of some lanes, or of a block of up to 512 threads."""
+    """A set in the registers of some lanes, or of a block."""
     sets, need = slots[0] * slots[2], cut.items * cut.lanes
-    held = 1 if backward or need <= BLOCK else 2
-    if cut.items > TOGETHER or need > BLOCK * held:
+    gathers = backward and cut.trailing
+    if cut.items > TOGETHER or need > (gathering(cut) if gathers else beside(backward)):
         return None
     if need <= WARP:
         team, threads = power_of_two(need), 256
     else:
-        team = threads = up(up(cut.items, held) * cut.lanes, WARP) * WARP
-    if backward and cut.trailing:
-        return trailing_backward(slots, cut, team, threads) if threads <= gathering(cut) else None
-    memory = SCRATCH + threads // cut.lanes * held * ITEM
-    return Plan("registers", cut, team, threads, up(sets, threads // team), memory, held)
+        team = threads = up(need, WARP) * WARP
+    if gathers:
+        return trailing_backward(slots, cut, team, threads)
+    return Plan("registers", cut, team, threads, up(sets, threads // team), memory_of(cut, threads))
+
+
+def beside(backward: bool) -> int:
+    """Threads whose registers leave room for a second block beside theirs: one loads while the other adds."""
+    return 288 if backward else 512
 
 
 def gathering(cut: Cut) -> int:
     """How many threads of a block there are registers for, where each keeps sums for its elements."""
-    return BLOCK if cut.strip <= 4 else BLOCK // 2
+    return 384 if cut.strip <= 4 else 256
+
+
+def memory_of(cut: Cut, threads: int, held: int = 1) -> int:
+    """Bytes for the partial results of so many threads' items."""
+    return SCRATCH + threads // cut.lanes * held * ITEM
 
 
 def trailing_backward(slots: Slots, cut: Cut, team: int, threads: int) -> Plan:
     """A block does one set after the other, and keeps the sums for their dweight."""
     teams = threads // team
     _, sets = parts_of(slots[0], teams)
-    memory = SCRATCH + max(threads // cut.lanes * ITEM, threads * 4 * WARP)
+    memory = SCRATCH + max(threads // cut.lanes * ITEM, threads * SUMMED)
     return Plan("registers", cut, team, threads, up(slots[0], sets) * slots[2], memory)
 
 
@@ -136,14 +146,17 @@ def parts_of(examples: int, teams: int = 1) -> tuple[int, int]:
 
 
 def cluster(slots: Slots, cut: Cut, limits: Limits, backward: bool) -> Plan | None:
-    """A set in the registers of 2, 4 or 8 blocks."""
-    held = 1 if backward else 2
-    for blocks in (2, 4, 8) if limits.clusters and cut.items <= TOGETHER else ():
+    """A set in the registers of 2, 4 or 8 blocks; a large one in those of 8 with no others beside them."""
+    if not limits.clusters or cut.items > TOGETHER or (backward and cut.trailing):
+        return None
+    two_at_once = [(blocks, 1, beside(backward)) for blocks in (2, 4, 8)]
+    alone = 8, 1 if backward else 2, BLOCK
+    for blocks, held, most in (*two_at_once, alone):
         inside = up(cut.items, blocks * held) * cut.lanes
-        if inside <= BLOCK and not (backward and cut.trailing):
-            team = up(inside, WARP) * WARP
-            memory = SCRATCH + team // cut.lanes * held * ITEM
-            return Plan("cluster", cut, team, team, slots[0] * slots[2] * blocks, memory, held, blocks)
+        if inside <= most:
+            team, sets = up(inside, WARP) * WARP, slots[0] * slots[2]
+            memory = memory_of(cut, team, held)
+            return Plan("cluster", cut, team, team, sets * blocks, memory, held, blocks)
     return None
 
 
@@ -152,7 +165,8 @@ def shared(slots: Slots, cut: Cut, limits: Limits, backward: bool) -> Plan | Non
     memory = SCRATCH + cut.items * (ITEM + (2 if backward else 1) * cut.piece * 16)
     if cut.items > TOGETHER or memory > limits.shared_memory or (backward and cut.trailing):
         return None
-    return Plan("shared", cut, BLOCK, BLOCK, slots[0] * slots[2], memory)
+    threads = 288 if backward else 448  # for two blocks, where their memory allows it
+    return Plan("shared", cut, threads, threads, slots[0] * slots[2], memory)
 
 
 def chunks(slots: Slots, cut: Cut) -> Plan:

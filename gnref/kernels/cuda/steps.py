@@ -28,6 +28,15 @@ class Work:
     shape: Any  # `Shape` of items.cu
     slots: tuple[int, int, int, int, int]
 
+    def piece(self, a: Array) -> Array:
+        """An array like x in one piece, which begins where a strip can be loaded in one word; else a copy."""
+        return in_one_piece(a, self.way.cut.strip)
+
+    def room(self, out: Array | None) -> Array:
+        """Where y or dx goes: out, if it is such a piece, or memory of its own."""
+        fits = out is not None and out.flags.c_contiguous and begins_a_word(out, self.way.cut.strip)
+        return out if fits else cupy.empty(self.slots, self.x.dtype)
+
     @property
     def sets(self) -> int:
         """How many sets there are."""
@@ -52,27 +61,33 @@ class Work:
 
 
 def work(
-    x5: Array,
-    weight: Array | None,
-    bias: Array | None,
-    center: bool,
-    others: tuple[Array, ...] = (),
-    backward: bool = False,
+    x5: Array, weight: Array | None, bias: Array | None, center: bool, *, backward: bool = False
 ) -> Work:
-    """Prepare a pass. ``others`` are arrays like x5, in one piece already."""
-    x, slots = cupy.ascontiguousarray(x5), x5.shape
-    weight, bias = parameters(weight, bias, x)
-    way = plan(slots, x.itemsize, limits(x.device.id), backward=backward)
-    return Work(x, weight, bias, way, shape_of(slots, way, center, (x, *others), (weight, bias)), slots)
+    """Prepare a pass."""
+    way = plan(x5.shape, x5.itemsize, limits(x5.device.id), backward=backward)
+    x = in_one_piece(x5, way.cut.strip)
+    weight, bias = parameters(weight, bias, x, way.cut.strip)
+    return Work(x, weight, bias, way, shape_of(x5.shape, way, center), x5.shape)
 
 
-def parameters(weight: Array | None, bias: Array | None, x: Array) -> tuple[Array | None, Array | None]:
+def in_one_piece(a: Array, strip: int) -> Array:
+    """An array without gaps, which begins where so many of its numbers can be loaded in one word."""
+    a = cupy.ascontiguousarray(a)
+    return a if begins_a_word(a, strip) else a.copy()
+
+
+def begins_a_word(a: Array, strip: int) -> bool:
+    """Whether so many of an array's numbers, or 16 bytes of them, can be loaded at once at its beginning."""
+    return bool(a.data.ptr % min(strip * a.itemsize, 16) == 0)
+
+
+def parameters(
+    weight: Array | None, bias: Array | None, x: Array, strip: int
+) -> tuple[Array | None, Array | None]:
     """weight and bias in x's dtype or, unless both are, in that which x is computed in."""
     there = [p for p in (weight, bias) if p is not None]
     dtype = x.dtype if all(p.dtype == x.dtype for p in there) else computed(x)
-    made = (
-        None if p is None else cupy.ascontiguousarray(p.astype(dtype, copy=False)) for p in (weight, bias)
-    )
+    made = (None if p is None else in_one_piece(p.astype(dtype, copy=False), strip) for p in (weight, bias))
     return tuple(made)  # type: ignore[return-value]
 
 
@@ -104,7 +119,7 @@ def forward(w: Work, y: Array | None, eps: float) -> Array:
         return stats
     template: tuple[Any, ...] = (*w.types, strip)
     names = {"registers": "forward", "cluster": "forward_cluster", "shared": "forward_shared"}
-    template += {"registers": (w.way.held,), "cluster": (w.way.cluster,), "shared": ()}[w.way.way]
+    template += (w.way.held, w.way.cluster) if w.way.way == "cluster" else ()
     arguments = w.shape, w.x, *w.kept, given(y), stats, eps
     start(names[w.way.way], template, w.way.grid, w.way.threads, arguments, w.way.shared)
     return stats

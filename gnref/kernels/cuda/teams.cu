@@ -62,6 +62,9 @@ struct Team {
             __syncwarp();
     }
 
+    // Whether it is so for a set of the block's or, where sets share a warp, for any of the warp's.
+    __device__ __forceinline__ bool any(bool it) const { return is_block() ? it : __any_sync(ALL, it); }
+
     // Sum over all threads, for all of them.
     __device__ double sum(double t) const
     {

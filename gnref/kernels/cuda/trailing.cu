@@ -17,7 +17,7 @@ __device__ __forceinline__ void gather(Gathered<T, V>& to, const Strip<X, V>& x,
         for (int v = 0; v < V; ++v) {
             double g = (double)widen(dy.at[v]);
             to.dbias[v] += (T)g;
-            to.dweight[v] += (T)(g * ((((double)widen(x.at[v]) * slope.scale - slope.hi) - slope.lo) * slope.r));
+            to.dweight[v] += (T)(g * careful_xhat((double)widen(x.at[v]), slope));
         }
         return;
     }
@@ -29,27 +29,36 @@ __device__ __forceinline__ void gather(Gathered<T, V>& to, const Strip<X, V>& x,
     }
 }
 
-// A set that leaves the range, by a whole block, in float64; dweight and dbias are added to.
+// The sets of a part that leave the range, each by a whole block, in float64; dweight and dbias are added to.
+// left has a bit for each set of a team, the last one at the top. Called last, so that nothing is kept meanwhile.
 template <class X, class W, class T>
-__device__ __noinline__ void careful_set(
-    const Shape& s, const Team& team, const Set& set, const X* dy, const X* x, const W* weight, double mean, double rstd,
-    X* dx, T* dweight, T* dbias)
+__device__ __noinline__ void trailing_carefully(
+    const Shape& s, const Parts& parts, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd,
+    X* dx, T* dweight, T* dbias, const unsigned* left, unsigned char* memory)
 {
+    Team block{(int)threadIdx.x, (int)blockDim.x, (double*)memory};
+    int teams = blockDim.x / s.team;
+    long long part = blockIdx.x / s.A, a = blockIdx.x % s.A;
     double* none = nullptr;
-    Slope slope = careful_slope(s, team, set, x, dy, weight, mean, rstd, (double)s.m, true, none, none);
-    for (long long b = team.rank; b < s.B; b += team.size) {
-        double g = (double)widen(dy[set.begin + b]), w = weight ? (double)widen(weight[set.a * s.B + b]) : 1.0;
-        double xhat = (((double)widen(x[set.begin + b]) * slope.scale - slope.hi) - slope.lo) * slope.r;
-        double d = slope.rstd * (g * w - slope.via_mean - xhat * slope.via_var);
-        narrow(dx[set.begin + b], (T)(s.center && s.m == 1 ? d * 0.0 : d));
-        dweight[set.a * s.B + b] += (T)(g * xhat);
-        dbias[set.a * s.B + b] += (T)g;
+    for (int i = 0; i < parts.sets; ++i) {
+        if (!(left[i % teams] >> (32 - parts.sets / teams + i / teams) & 1))
+            continue;
+        Set set = set_of(s, (part * parts.sets + i) * s.A + a);
+        double mu = s.center ? mean[set.k] : 0.0;
+        Slope slope = careful_slope(s, block, set, x, dy, weight, mu, rstd[set.k], (double)s.m, true, none, none);
+        for (long long b = block.rank; b < s.B; b += block.size) {
+            double g = (double)widen(dy[set.begin + b]), w = weight ? (double)widen(weight[a * s.B + b]) : 1.0;
+            double at = (double)widen(x[set.begin + b]);
+            narrow(dx[set.begin + b], (T)careful_gradient(at, g * w, slope));
+            dweight[a * s.B + b] += (T)(g * careful_xhat(at, slope));
+            dbias[a * s.B + b] += (T)g;
+        }
     }
 }
 
 // Both passes at once: a team does one set after the other, and keeps the sums for its elements.
 template <class X, class W, int V>
-__global__ void __launch_bounds__(V > 4 ? 256 : 512) // sums for eight numbers take twice the registers
+__global__ void __launch_bounds__(V > 4 ? 256 : 384, 1) // what is gathered takes registers
     backward_trailing(const __grid_constant__ Shape s, const __grid_constant__ Parts parts, const X* dy, const X* x,
                       const W* weight, const double* mean, const double* rstd, X* dx,
                       typename Computed<X>::type* dweight, typename Computed<X>::type* dbias)
@@ -59,19 +68,24 @@ __global__ void __launch_bounds__(V > 4 ? 256 : 512) // sums for eight numbers t
     Team team = team_of(s, memory);
     int slots = s.team / s.lanes, slot = team.rank / s.lanes, lane = team.rank % s.lanes;
     int teams = blockDim.x / s.team, t = threadIdx.x / s.team;
-    long long part = blockIdx.x / s.A, a = blockIdx.x % s.A, examples = s.sets / s.A;
+    int part = (int)(blockIdx.x / s.A), a = (int)(blockIdx.x % s.A);
     Sums* sums = (Sums*)(memory + SCRATCH) + t * slots;
     Gathered<T, V> gathered[FEW] = {};
-    unsigned odd = 0; // a bit for each set that is left for later
+    unsigned odd = 0; // a bit for each set, the last one at the top: whether it is left for later
+    int first = slot * s.piece, strips = max(min(s.piece, s.strips - first), 0); // of the team's item
 
-    for (int i = 0; i < parts.sets; i += teams) {
-        long long o = part * parts.sets + i + t;
-        bool there = i + t < parts.sets && o < examples;
-        Set set = set_of(s, there ? o * s.A + a : s.sets);
-        Item item = item_of<V>(s, set, slot);
+    for (int i = t; i < parts.sets; i += teams) { // parts.sets is a multiple of teams: all stay together
+        long long k = ((long long)part * parts.sets + i) * s.A + a;
+        bool there = k < s.sets;
+        Set set{k, k * s.n, a, there};
+        Item item{set.begin + first * V, there ? strips : 0, first * V, 0.0f};
         Strip<X, V> xs[FEW], dys[FEW];
-        load_item(xs, s, x, item, lane);
-        load_item(dys, s, dy, item, lane);
+#pragma unroll
+        for (int k = 0; k < FEW; ++k) // one after the other: there are no rows
+            if (lane + k * s.lanes < item.strips) {
+                xs[k] = load<X, V>(x + item.begin + (lane + k * s.lanes) * V);
+                dys[k] = load<X, V>(dy + item.begin + (lane + k * s.lanes) * V);
+            }
         double mu = there && s.center ? mean[set.k] : 0.0, r = there ? rstd[set.k] : 1.0;
         Sums own = sums_of(s, set, item, xs, dys, weight, mu, r, lane);
         team.sync(); // the last sums have been read
@@ -80,15 +94,20 @@ __global__ void __launch_bounds__(V > 4 ? 256 : 512) // sums for eight numbers t
         team.sync();
         Whole all = combine_sums<X>(s, team, set, s.items, weight, [&](int k) { return sums[k]; });
         Slope slope = slope_of<X>(s, all, mu, r, (double)s.m, true);
-        if (there && slope.odd != 0.0) {
-            odd |= 1u << i / teams;
+        bool leave = there && slope.odd != 0.0;
+        odd = odd >> 1 | (unsigned)leave << 31;
+        if (leave)
             continue;
-        }
-        write_gradient_in<T>(s, set, item, xs, dys, slope, weight, dx, lane);
 #pragma unroll
-        for (int k = 0; k < FEW; ++k)
-            if (lane + k * s.lanes < item.strips)
+        for (int k = 0; k < FEW; ++k) {
+            int strip = lane + k * s.lanes;
+            if (strip < item.strips) {
+                T g[V];
                 gather(gathered[k], xs[k], dys[k], slope);
+                weigh(g, dys[k], weight, set.a * s.B + item.b + strip * V);
+                store(dx + item.begin + strip * V, gradient(xs[k], g, slope, 1.0));
+            }
+        }
     }
 
     // The teams of a block, one after the other.
@@ -120,13 +139,7 @@ __global__ void __launch_bounds__(V > 4 ? 256 : 512) // sums for eight numbers t
     if (team.rank == 0)
         left[t] = odd;
     __syncthreads();
-    Team block{(int)threadIdx.x, (int)blockDim.x, (double*)memory};
-    for (int i = 0; i < parts.sets; ++i)
-        if (left[i % teams] >> i / teams & 1) {
-            Set set = set_of(s, (part * parts.sets + i) * s.A + a);
-            double mu = s.center ? mean[set.k] : 0.0;
-            careful_set(s, block, set, dy, x, weight, mu, rstd[set.k], dx, dweight, dbias);
-        }
+    trailing_carefully(s, parts, dy, x, weight, mean, rstd, dx, dweight, dbias, left, memory);
 }
 
 // dx, dweight and dbias from slopes, or dweight and dbias from mean and rstd that are given: a thread for
@@ -156,19 +169,19 @@ __global__ void __launch_bounds__(256)
             Line line = line_of<X>(mean[k], rstd[k]);
             slope = Slope{line.hi, line.lo, 1.0, line.r, line.odd, line.r, 0.0, 0.0};
         }
-        Strip<X, V> xs = load<X, V>(x + e, s.aligned), dys = load<X, V>(dy + e, s.aligned);
+        Strip<X, V> xs = load<X, V>(x + e), dys = load<X, V>(dy + e);
         gather(gathered, xs, dys, slope);
         if (!dx)
             continue;
-        if (slope.odd != 0.0) {
-            double g[V];
-            weigh(g, dys, weight, ab, s.aligned_parameters);
-            store(dx + e, gradient<double>(s, xs, g, slope, 1.0), s.aligned);
-        } else {
-            T g[V];
-            weigh(g, dys, weight, ab, s.aligned_parameters);
-            store(dx + e, gradient<T>(s, xs, g, slope, (T)1), s.aligned);
-        }
+        T g[V];
+        weigh(g, dys, weight, ab);
+        Strip<X, V> out = gradient(xs, g, slope, 1.0);
+        if (slope.odd != 0.0)
+            for (int v = 0; v < V; ++v) {
+                double w = weight ? (double)widen(weight[ab + v]) : 1.0;
+                narrow(out.at[v], (T)careful_gradient((double)widen(xs.at[v]), (double)widen(dys.at[v]) * w, slope));
+            }
+        store(dx + e, out);
     }
     for (int v = 0; v < V; ++v) {
         dweight[part * strips * V + ab + v] = gathered.dweight[v];

@@ -1,8 +1,8 @@
 """Bugs that the emulation must show: each a small edit of a .cu file, and a problem where it does harm.
 
-Shared memory begins as NaN here, and the kernels take NaN for numbers out of range and compute such a set
+Shared memory begins as NaN, and the kernels take NaN for numbers out of range and compute such a set
 again, carefully and rightly. On a GPU there may be old numbers instead. So where a bug reads what nobody
-has written, the careful path is off (`careful=False`), in the right source too.
+has written, there are such numbers (`stale=True`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,9 @@ class Bug(NamedTuple):
     dtype: str = "float32"
     scale: float = 1.0  # of x
     offset: float = 0.0
-    careful: bool = True
+    stale: bool = False
     count: int = 1
 
-
-NOT_CAREFUL = [
-    ("moments", "return (var > low", "return true || (var > low"),
-    ("backward", "return (size == 0.0 ||", "return true || (size == 0.0 ||"),
-]
 
 FORWARD, BACKWARD = "forward", "backward"
 
@@ -36,21 +31,19 @@ FORWARD, BACKWARD = "forward", "backward"
 LANES = 3, 1, 1, 2, 8  # a set by 4 lanes of a warp: two items of two strips
 WARPS = 1, 1, 2, 4, 49  # by four warps, an item each
 BLOCKS = 1, 1, 1, 8, 33  # in a cluster by two blocks of several warps
-ROWS = 1, 3, 1, 1, 43  # two items: two rows and one
+ROWS = 1, 3, 2, 1, 43  # two items: two rows and one
 PIECES = 1, 1, 1, 2, 129  # two items for each channel: 65 strips and 64
 MANY = 1, 1, 1, 40, 3  # more items than a warp has lanes
+HUNDREDS = 1, 1, 1, 1100, 3  # so many that all threads of a block add them together
 COLUMNS = 1, 12, 2, 2, 1  # some threads have two rows, some one
 CHUNKS = 1, 300, 2, 1, 1  # two chunks of rows
 TRAILING = 9, 1, 1, 256, 1  # a warp for each set, two strips for each lane
 TRAILING_WARPS = 3, 1, 1, 129, 1  # one set after the other, by two warps
 
-BARRIER = "BLOCKS > 1 ? cluster_sync() : team.sync();"
+BARRIER = "BLOCKS > 1 ? cluster_sync() : d.team.sync();"
 LAST = "if (BLOCKS > 1)\n        cluster_sync(); // no block leaves while others read its parts"
-TURNS = "{\n        __syncthreads();\n        shared[threadIdx.x] = own[v];\n        __syncthreads();"
-NO_FIRST = "{\n        shared[threadIdx.x] = own[v];\n        __syncthreads();"
-NO_SECOND = "{\n        __syncthreads();\n        shared[threadIdx.x] = own[v];"
-MOMENTS_TURNS = "one after the other.\n    for (int v = 0; v < V; ++v) "
-SUMS_TURNS = "own[v].d += d1;\n        }\n    }\n    for (int v = 0; v < V; ++v) "
+MOMENTS_TURNS = "__syncthreads();\n        shared[threadIdx.x] = own;\n        __syncthreads();"
+SUMS_TURNS = "__syncthreads();\n        shared[threadIdx.x] = own[v];\n        __syncthreads();"
 
 # A barrier is missing.
 BARRIERS = [
@@ -61,28 +54,28 @@ BARRIERS = [
         "if (BLOCKS > 1) cluster_sync();",
         WARPS,
         FORWARD,
-        careful=False,
+        stale=True,
     ),
     Bug(
         "forward_cluster reads parts too early",
         "forward",
         BARRIER,
-        "team.sync();",
+        "d.team.sync();",
         BLOCKS,
         FORWARD,
         "cluster",
-        careful=False,
+        stale=True,
     ),
     Bug("forward_cluster leaves too early", "forward", LAST, "", BLOCKS, FORWARD, "cluster"),
     Bug(
         "forward_shared reads parts too early",
         "forward",
-        "    team.sync();\n    Moments all",
+        "    d.team.sync();\n    Moments all",
         "    Moments all",
         WARPS,
         FORWARD,
         "shared",
-        careful=False,
+        stale=True,
     ),
     Bug(
         "backward reads parts too early",
@@ -91,44 +84,61 @@ BARRIERS = [
         "if (BLOCKS > 1) cluster_sync();",
         WARPS,
         BACKWARD,
-        careful=False,
+        stale=True,
     ),
     Bug(
         "backward_cluster reads parts too early",
         "backward",
         BARRIER,
-        "team.sync();",
+        "d.team.sync();",
         BLOCKS,
         BACKWARD,
         "cluster",
-        careful=False,
+        stale=True,
     ),
     Bug("backward_cluster leaves too early", "backward", LAST, "", BLOCKS, BACKWARD, "cluster"),
     Bug(
         "backward_shared reads parts too early",
         "backward",
-        "    team.sync();\n    auto at",
+        "    d.team.sync();\n    auto at",
         "    auto at",
         WARPS,
         BACKWARD,
         "shared",
-        careful=False,
+        stale=True,
     ),
-    Bug("lanes read parts too early", "teams", "__syncwarp();", ";", LANES, FORWARD, careful=False),
+    Bug("lanes read parts too early", "teams", "__syncwarp();", ";", LANES, FORWARD, stale=True),
     Bug(
         "a team's sum is written before the last one is read",
         "teams",
         "__syncthreads(); // the last sum has been read",
         "",
-        WARPS,
+        HUNDREDS,
         FORWARD,
-        scale=1e25,
     ),
     Bug(
         "a team's sum is read too early",
         "teams",
         "__syncthreads();\n        return",
         "return",
+        HUNDREDS,
+        FORWARD,
+        stale=True,
+    ),
+    Bug(
+        "a careful sum is written before the last one is read",
+        "careful",
+        "__syncthreads(); // the last sum has been read",
+        ";",
+        WARPS,
+        FORWARD,
+        scale=1e25,
+    ),
+    Bug(
+        "a careful sum is read too early",
+        "careful",
+        "__syncthreads();\n    total = 0.0;",
+        "total = 0.0;",
         WARPS,
         FORWARD,
         scale=1e25,
@@ -153,38 +163,38 @@ BARRIERS = [
     Bug(
         "column_moments writes too early",
         "columns",
-        MOMENTS_TURNS + TURNS,
-        MOMENTS_TURNS + NO_FIRST,
+        MOMENTS_TURNS,
+        MOMENTS_TURNS.removeprefix("__syncthreads();"),
         COLUMNS,
         FORWARD,
-        careful=False,
+        stale=True,
     ),
     Bug(
         "column_moments reads too early",
         "columns",
-        MOMENTS_TURNS + TURNS,
-        MOMENTS_TURNS + NO_SECOND,
+        MOMENTS_TURNS,
+        MOMENTS_TURNS.removesuffix("__syncthreads();"),
         COLUMNS,
         FORWARD,
-        careful=False,
+        stale=True,
     ),
     Bug(
         "column_sums writes too early",
         "columns",
-        SUMS_TURNS + TURNS,
-        SUMS_TURNS + NO_FIRST,
+        SUMS_TURNS,
+        SUMS_TURNS.removeprefix("__syncthreads();"),
         COLUMNS,
         BACKWARD,
-        careful=False,
+        stale=True,
     ),
     Bug(
         "column_sums reads too early",
         "columns",
-        SUMS_TURNS + TURNS,
-        SUMS_TURNS + NO_SECOND,
+        SUMS_TURNS,
+        SUMS_TURNS.removesuffix("__syncthreads();"),
         COLUMNS,
         BACKWARD,
-        careful=False,
+        stale=True,
     ),
     Bug(
         "backward_trailing writes sums that are still read",
@@ -193,7 +203,7 @@ BARRIERS = [
         "",
         TRAILING_WARPS,
         BACKWARD,
-        careful=False,
+        stale=True,
     ),
     Bug(
         "backward_trailing reads sums too early",
@@ -202,7 +212,7 @@ BARRIERS = [
         "sums[slot] = own;",
         TRAILING_WARPS,
         BACKWARD,
-        careful=False,
+        stale=True,
     ),
     Bug(
         "backward_trailing gathers into what is still read",
@@ -242,7 +252,7 @@ PLACES = [
         PIECES,
         FORWARD,
     ),
-    Bug("a row too far", "items", "item.begin + row *", "item.begin + (row + 1) *", ROWS, FORWARD),
+    Bug("a row too far", "items", "(k + 0.5f)", "(k + 1.5f)", ROWS, FORWARD),
     Bug(
         "a short piece as a whole one",
         "items",
@@ -268,7 +278,14 @@ PLACES = [
         PIECES,
         FORWARD,
     ),
-    Bug("the weight of group 0", "forward", "ab = set.a * s.B + item.b", "ab = item.b", WARPS, FORWARD),
+    Bug(
+        "the weight of group 0",
+        "forward",
+        "ab = set.a * s.B + item.b;",
+        "ab = item.b;",
+        WARPS,
+        FORWARD,
+    ),
     Bug(
         "the weight of group 0 in sums",
         "backward",
@@ -296,9 +313,8 @@ NUMBERS = [
         "teams",
         "< size / WARP ?",
         "< size / WARP - 1 ?",
-        WARPS,
+        HUNDREDS,
         FORWARD,
-        scale=1e25,
     ),
     Bug(
         "items as though of one size",
@@ -353,8 +369,62 @@ NUMBERS = [
         dtype="float64",
         offset=1e9,
     ),
-    Bug("no care in forward", *NOT_CAREFUL[0], LANES, FORWARD, scale=1e25),
-    Bug("no care in backward", *NOT_CAREFUL[1], LANES, BACKWARD, scale=1e25),
+    Bug(
+        "lanes of all teams of a warp in one careful sum",
+        "careful",
+        "__shfl_sync(ALL, chain, k, width)",
+        "__shfl_sync(ALL, chain, k)",
+        LANES,
+        FORWARD,
+        scale=1e25,
+    ),
+    Bug(
+        "blocks take care of the same items",
+        "forward",
+        "(int i = d.block * d.slots + d.slot; y",
+        "(int i = d.slot; y",
+        BLOCKS,
+        FORWARD,
+        "cluster",
+        scale=1e25,
+    ),
+    Bug(
+        "blocks take care of the same gradients",
+        "backward",
+        "(int i = d.block * d.slots + d.slot; odd",
+        "(int i = d.slot; odd",
+        BLOCKS,
+        BACKWARD,
+        "cluster",
+        scale=1e25,
+    ),
+    Bug(
+        "another set is done again",
+        "trailing",
+        "(32 - parts.sets",
+        "(31 - parts.sets",
+        TRAILING,
+        BACKWARD,
+        scale=1e25,
+    ),
+    Bug(
+        "no care in forward",
+        "moments",
+        "return (var > low",
+        "return true || (var > low",
+        LANES,
+        FORWARD,
+        scale=1e25,
+    ),
+    Bug(
+        "no care in backward",
+        "backward",
+        "return (size == 0.0 ||",
+        "return true || (size == 0.0 ||",
+        LANES,
+        BACKWARD,
+        scale=1e25,
+    ),
 ]
 
 BUGS = BARRIERS + PLACES + NUMBERS

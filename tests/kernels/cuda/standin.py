@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import weakref
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
@@ -32,9 +33,15 @@ import numpy as np
 FORWARD, REVERSE, SHUFFLED = ORDERS = 0, 1, 2
 order = FORWARD  # in which threads, warps and blocks take turns; in REVERSE, arrays begin at a protected page
 
+STALE = 4
+stale = False  # whether shared memory begins with old numbers instead of NaN
+
 seconds = 60  # of computing, after which a kernel is taken to be in an endless loop
 
-H100 = {"MultiProcessorCount": 132, "MaxSharedMemoryPerBlockOptin": 227 * 1024, "compute_capability": "90"}
+H100 = {
+    **{"MultiProcessorCount": 132, "MaxSharedMemoryPerBlockOptin": 227 * 1024, "compute_capability": "90"},
+    "L2CacheSize": 50 << 20,
+}
 device = dict(H100)
 
 
@@ -49,6 +56,7 @@ class Launch(NamedTuple):
 
 
 launches: list[Launch] = []
+streams: list[int] = []  # that on which each of them was made
 
 
 def cluster_of(name):
@@ -131,6 +139,48 @@ class Memory:
                 raise Fault(f"out of bounds: byte {at} of an array of {self.nbytes} bytes was written")
 
 
+class UnownedMemory:
+    """`cupy.cuda.UnownedMemory`: somebody else's bytes."""
+
+    def __init__(self, ptr, size, owner, device_id=-1):
+        self.ptr, self.size, self.owner, self.device_id = ptr, size, owner, device_id
+
+
+class MemoryPointer:
+    """`cupy.cuda.MemoryPointer`, as an allocator returns it; NumPy takes it for an array of bytes."""
+
+    def __init__(self, mem, offset):
+        self.mem, self.ptr = mem, mem.ptr + offset
+        self.__array_interface__ = {
+            "shape": (mem.size,),
+            "typestr": "|u1",
+            "data": (self.ptr, False),
+            "version": 3,
+        }
+
+
+allocate = Memory  # what arrays lie in
+
+
+@contextmanager
+def using_allocator(allocator=None):
+    """`cupy.cuda.using_allocator`: what it gives is not guarded, but full of NaN as well."""
+    global allocate
+
+    def fill(nbytes):
+        pointer = allocator(nbytes)
+        if not isinstance(pointer, MemoryPointer):
+            raise TypeError(f"expected a MemoryPointer from the allocator, got {type(pointer)}")
+        ctypes.memset(pointer.ptr, CANARY[0], nbytes)
+        return pointer
+
+    before, allocate = allocate, fill
+    try:
+        yield
+    finally:
+        allocate = before
+
+
 def owner(a):
     """What a NumPy array is a view of in the end, such as `Memory`; None if it is NumPy's own memory."""
     while isinstance(a, np.ndarray):
@@ -142,7 +192,7 @@ def guarded(shape, dtype, strides=None):
     """A NumPy array in memory of its own, full of NaN."""
     dtype = np.dtype(dtype)
     nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    return np.ndarray(shape, dtype, np.asarray(Memory(nbytes)), 0, strides)
+    return np.ndarray(shape, dtype, np.asarray(allocate(nbytes)), 0, strides)
 
 
 def guarded_copy(a):
@@ -227,7 +277,9 @@ class ndarray:  # noqa: N801
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         return on_arrays(getattr(ufunc, method))(*inputs, **kwargs)
 
-    def __dlpack__(self, **kwargs):
+    def __dlpack__(self, *, stream=None, **kwargs):
+        if stream not in (None, -1):
+            raise NotImplementedError(f"that stream {stream} waits for CuPy's")
         return self._a.__dlpack__(**kwargs)
 
     def __dlpack_device__(self):
@@ -246,11 +298,18 @@ class ndarray:  # noqa: N801
 
     @property
     def data(self):
-        return SimpleNamespace(ptr=self._a.__array_interface__["data"][0], device=self.device)
+        def copy_from_device_async(src, size, stream=None):
+            ctypes.memmove(here.ptr, src.ptr, size)
+
+        here = SimpleNamespace(ptr=self._a.__array_interface__["data"][0], device=self.device)
+        here.copy_from_device_async = copy_from_device_async
+        return here
+
+    number = 0  # of its device, which a test may change
 
     @property
     def device(self):
-        return Device(0)
+        return Device(self.number)
 
     def __getitem__(self, index):
         return wrap(self._a[unwrap(index)])
@@ -314,10 +373,23 @@ def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
 
 
 def from_dlpack(array, *, device=None, copy=None):
-    """The same memory, which is guarded only if it was before."""
+    """The same memory, which is guarded only if it was before. A capsule is taken too."""
     if isinstance(array, ndarray):
         return wrap(array._a.view())
-    return wrap(np.from_dlpack(array))
+    if hasattr(array, "__dlpack_device__"):
+        return wrap(np.from_dlpack(array))
+    here = SimpleNamespace(__dlpack__=lambda **_: array, __dlpack_device__=lambda: (1, 0))
+    return wrap(writable(np.from_dlpack(here)))
+
+
+def writable(a):
+    """The same, for an array that NumPy takes to be read-only since DLPack did not tell."""
+    interface = {**a.__array_interface__, "data": (a.__array_interface__["data"][0], False)}
+    return np.asarray(SimpleNamespace(__array_interface__=interface, base=a))
+
+
+def as_strided(x, shape=None, strides=None):
+    return wrap(np.lib.stride_tricks.as_strided(x._a, shape, strides))
 
 
 # ---- Kernels --------------------------------------------------------------------------------------------
@@ -428,6 +500,8 @@ class Parameter(NamedTuple):
 class Function:
     """A kernel, called as `kernel(grid, block, args, shared_mem=bytes)`."""
 
+    num_regs, local_size_bytes, shared_size_bytes = 32, 0, 0  # which no compiler tells here
+
     def __init__(self, name, library):
         self.name, self.cluster = name, cluster_of(name)
         self._max_shared = 48 * 1024
@@ -457,8 +531,16 @@ class Function:
         sizes = [(ctypes.c_uint * 3)(*size, *[1] * (3 - len(size))) for size in (launch.grid, launch.block)]
         message = ctypes.create_string_buffer(1000)
         launches.append(launch)
+        streams.append(Stream.current[-1].ptr)
         failed = self._library.run(
-            pointers, *sizes, self.cluster, launch.shared, order, seconds, message, ctypes.sizeof(message)
+            pointers,
+            *sizes,
+            self.cluster,
+            launch.shared,
+            order + STALE * stale,
+            seconds,
+            message,
+            ctypes.sizeof(message),
         )
         if failed:
             raise Fault(f"{self.name}: {tell_place(message.value.decode(), args)}")
@@ -574,11 +656,49 @@ class Stream:
     null: Stream
     ptr = 0
 
+    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
+        pass
+
+    def synchronize(self):
+        pass
+
+    @classmethod
+    def from_external(cls, obj):
+        version, ptr = obj.__cuda_stream__()
+        assert version == 0
+        stream = cls()
+        stream.ptr, stream._foreign_stream_ref = ptr, obj
+        return stream
+
+    def __enter__(self):
+        self.current.append(self)
+        return self
+
+    def __exit__(self, *error):
+        self.current.pop()
+
+
+Stream.null = Stream()
+Stream.current = [Stream.null]
+
+
+class Event:
+    """`cupy.cuda.Event`, on the processor's clock: a kernel is done when its call returns."""
+
+    def __init__(self, block=False, disable_timing=False, interprocess=False):
+        self.time = None
+
+    def record(self, stream=None):
+        self.time = time.perf_counter()
+
     def synchronize(self):
         pass
 
 
-Stream.null = Stream()
+def get_elapsed_time(start_event, end_event):
+    """Milliseconds, as CuPy has them."""
+    return (end_event.time - start_event.time) * 1e3
+
 
 # What NumPy has and CuPy has not.
 LACKING = {"block", "errstate", "geomspace", "insert", "matvec", "nditer", "unstack", "vecdot", "vecmat"}
@@ -612,30 +732,42 @@ def make_modules():
     runtime = Module(
         "cupy.cuda.runtime", CUDARuntimeError=CUDARuntimeError, getDeviceCount=lambda: 1, getDevice=lambda: 0
     )
+    runtime.getDeviceProperties = lambda device: {"name": b"stand-in", "totalGlobalMem": 80 << 30}
+    runtime.driverGetVersion = runtime.runtimeGetVersion = lambda: 13000
     driver = Module("cupy.cuda.driver", CUDADriverError=CUDADriverError)
     memory = Module("cupy.cuda.memory", OutOfMemoryError=OutOfMemoryError)
     compiler = Module("cupy.cuda.compiler", CompileException=CompileException)
     places = Module("cupy.cuda.device", Device=Device)
+    nvrtc = Module("cupy.cuda.nvrtc", getVersion=lambda: (13, 0))
     cuda = Module(
         "cupy.cuda",
-        **{part.__name__.rpartition(".")[2]: part for part in (runtime, driver, memory, compiler)},
+        **{part.__name__.rpartition(".")[2]: part for part in (runtime, driver, memory, compiler, nvrtc)},
         device=places,
         Device=Device,
         Stream=Stream,
-        get_current_stream=lambda device_id=-1: Stream.null,
+        Event=Event,
+        UnownedMemory=UnownedMemory,
+        MemoryPointer=MemoryPointer,
+        using_allocator=using_allocator,
+        get_elapsed_time=get_elapsed_time,
+        get_current_stream=lambda device_id=-1: Stream.current[-1],
         is_available=lambda: True,
     )
     linalg, fft = Module("cupy.linalg", np.linalg), Module("cupy.fft", np.fft)
+    tricks = Module("cupy.lib.stride_tricks", as_strided=as_strided)
+    lib = Module("cupy.lib", stride_tricks=tricks)
     own = ndarray, RawModule, empty, empty_like, array, asarray, asnumpy, from_dlpack
-    cupy = Module("cupy", np, cuda=cuda, linalg=linalg, fft=fft, **{part.__name__: part for part in own})
+    cupy = Module(
+        "cupy", np, cuda=cuda, linalg=linalg, fft=fft, lib=lib, **{part.__name__: part for part in own}
+    )
     cupy.__version__ = "14.2.0"
-    parts = cupy, cuda, runtime, driver, memory, compiler, places, linalg, fft
+    parts = cupy, cuda, runtime, driver, memory, compiler, nvrtc, places, linalg, fft, lib, tricks
     return {part.__name__: part for part in parts}
 
 
 def _away(name):
     """Whether a module knows CuPy: it must be imported anew with the stand-in, and again without."""
-    known = "cupy", "array_api_compat.cupy", "gnref.kernels.cuda"
+    known = "cupy", "cupyx", "cupy_backends", "array_api_compat.cupy", "gnref.kernels.cuda"
     return any(name == other or name.startswith(other + ".") for other in known)
 
 
@@ -675,7 +807,7 @@ def _forget():
 @contextmanager
 def installed():
     """The stand-in in the place of `cupy`, and everything as it was before afterwards."""
-    global order
+    global order, stale
     import gnref  # noqa: F401  before anything is taken out
 
     taken = _take_out()
@@ -688,7 +820,8 @@ def installed():
         _take_out()
         _put_in(taken)
         _forget()
-        order = FORWARD
+        order, stale = FORWARD, False
         device.clear()
         device.update(H100)
         launches.clear()
+        streams.clear()

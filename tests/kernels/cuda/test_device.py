@@ -55,3 +55,30 @@ def test_a_package_that_cannot_be_imported(cupy, monkeypatch):
 
     monkeypatch.setattr(dispatch, "import_module", broken)
     assert status() == "cupy cannot be imported: libcudart.so.13: cannot open shared object file"
+
+
+@pytest.mark.parametrize("wrong", ["weight", "bias", "running_mean", "running_var", "out"])
+def test_two_devices(cupy, wrong):
+    x = cupy.asarray(np.ones((2, 4, 3), np.float32))
+    arrays = {name: cupy.asarray(np.ones(4, np.float32)) for name in ("weight", "bias")}
+    running = {name: cupy.asarray(np.ones(4, np.float32)) for name in ("running_mean", "running_var")}
+    arrays["out"] = cupy.empty(x.shape, x.dtype)
+    (arrays | running)[wrong].number = 1
+    said = f"^{wrong} is on device <CUDA Device 1> and x is on <CUDA Device 0>; expected one device$"
+    with pytest.raises(TypeError, match=said):
+        gnref.batch_norm_frozen(x, **running, **arrays)
+    if wrong in arrays:
+        with pytest.raises(TypeError, match=said):
+            gnref.group_norm(x, 2, **arrays)
+
+
+@pytest.mark.parametrize("wrong", ["dy", "out"])
+def test_two_devices_backward(cupy, wrong):
+    x = cupy.asarray(np.ones((2, 4, 3), np.float32))
+    saved = gnref.group_norm_forward(x, 2)[1]
+    given = {name: cupy.empty(x.shape, x.dtype) for name in ("dy", "out")}
+    given[wrong].number = 1
+    with pytest.raises(
+        TypeError, match=f"^{wrong} is on device <CUDA Device 1> and x is on <CUDA Device 0>; exp"
+    ):
+        gnref.backward(given["dy"], saved, out=given["out"])

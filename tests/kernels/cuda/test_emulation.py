@@ -97,6 +97,12 @@ def test_shuffles(cupy, kernel, order, T):
     np.testing.assert_array_equal(run(cupy, kernel("double* y", body)), expected)
 
 
+def test_shuffles_among_some_lanes(cupy, kernel, order):
+    body = f"{LANE} y[i] = __shfl_sync(~0u, i, 1, 4) + 100 * __shfl_sync(~0u, i, 7, 4);"
+    first = np.arange(64) // 4 * 4
+    np.testing.assert_array_equal(run(cupy, kernel("double* y", body)), first + 1 + 100 * (first + 3))
+
+
 def test_votes(cupy, kernel, order):
     body = f"""{LANE}
     y[i] = __any_sync(~0u, i == 7) + 2 * __all_sync(~0u, i >= 32) + 4 * __any_sync(~0u, i == 40);"""

@@ -97,7 +97,9 @@ def test_a_numpy_weight_is_refused(cupy):
 
 
 def test_a_numpy_array_is_refused_by_cuda(cupy):
-    with pytest.raises(gnref.BackendError, match="backend is 'cuda', which takes cupy arrays; x is a numpy"):
+    with pytest.raises(
+        gnref.BackendError, match=r"backend is 'cuda', which takes a cupy array or .*; x is a numpy"
+    ):
         gnref.group_norm(arrays()[0], 3, backend="cuda")
 
 

@@ -195,7 +195,9 @@ def test_one_element_has_no_gradient(cupy, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
 @pytest.mark.parametrize(
-    "slots", [(3, 4, 2, 3, 8), (3, 1, 2, 33, 1), (2, 70, 2, 3, 1), (1, 1, 1, 2, 2800)], ids=str
+    "slots",
+    [(3, 4, 2, 3, 8), (3, 1, 2, 33, 1), (2, 70, 2, 3, 1), (1, 1, 1, 2, 2800), (5, 1, 3, 1, 1)],
+    ids=str,
 )
 def test_given_statistics(order, cupy, dtype, slots):
     from gnref.kernels.cuda import contract as cuda

@@ -18,7 +18,7 @@ A100 = 108, 165_888, False
         ((32, 1, 32, 8, 196), 4, A100, "registers", "registers"),
         ((32, 1, 32, 8, 3136), 4, H100, "cluster", "cluster"),
         ((32, 1, 32, 8, 3136), 4, A100, "shared", "chunks"),
-        ((32, 1, 32, 8, 3136), 2, A100, "registers", "shared"),
+        ((32, 1, 32, 8, 3136), 2, A100, "shared", "shared"),
         ((256, 1, 1, 401_408, 1), 4, H100, "chunks", "chunks"),
         ((1, 1, 2, 4, 3136), 4, H100, "chunks", "chunks"),
         ((1, 128, 64, 1, 3136), 4, H100, "chunks", "chunks"),

@@ -15,6 +15,7 @@ FILES = sorted(FOLDER.glob("*.py"))
 # Whose these are, where they are reached from something else than `cupy`.
 OWNERS = {
     **{name: "ndarray" for name in dir(np.ndarray) if not name.startswith("_")},
+    "__dlpack__": "ndarray",
     "ptr": "cuda.MemoryPointer",
     "c_contiguous": "_core.flags.Flags",
     "id": "cuda.Device",
@@ -59,7 +60,7 @@ def name_of(node):
     path = ast.unparse(node)
     if re.fullmatch(r"cupy(\.\w+)+", path):
         return path.removeprefix("cupy.")
-    if node.attr not in OWNERS or re.fullmatch(r"np(\.\w+)+", path):
+    if node.attr not in OWNERS or re.fullmatch(r"(np|torch)(\.\w+)+", path):
         return ""
     return f"{OWNERS[node.attr]}.{node.attr}"
 
@@ -92,7 +93,7 @@ def signature_of(it):
     except ValueError:
         heads = re.findall(rf"^(?:\w+\.)?{it.__name__}\((.*)\)", it.__doc__.replace("\\", ""), re.MULTILINE)
         given = next((head for head in heads if "**kwargs" not in head), heads[0])
-        given = re.sub(r"(^|, )[a-z]+ (?=\w)", r"\1", given)  # str code=None
+        given = re.sub(r"(^|, )\w+ (?=\w)", r"\1", given)  # str code=None
         space = {}
         exec(f"def documented({given}): pass", space)
         return inspect.signature(space["documented"])
@@ -105,6 +106,19 @@ def complaints(cupy, code):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_cupy_has_all_that_is_used(real, path):
     assert complaints(real, path.read_text(encoding="utf-8")) == []
+
+
+def test_pytorch_has_all_that_is_used():
+    torch = pytest.importorskip("torch")
+    found = set()
+    for node in ast.walk(ast.parse((FOLDER / "exchange.py").read_text(encoding="utf-8"))):
+        used = node.func if isinstance(node, ast.Call) else node
+        if re.fullmatch(r"torch(\.\w+)+", ast.unparse(used)):
+            it = operator.attrgetter(ast.unparse(used).removeprefix("torch."))(torch)
+            if used is not node:
+                inspect.signature(it).bind(*node.args, **{word.arg: None for word in node.keywords})
+                found.add(it)
+    assert found >= {torch.from_dlpack, torch.cuda.current_stream, torch.autograd.graph.increment_version}
 
 
 def test_what_is_used_is_found():
@@ -123,6 +137,14 @@ def test_what_is_used_is_found():
         Use("ndarray.data"),
         Use("ndarray.device"),
         Use("_core.flags.Flags.c_contiguous"),
+        Use("cuda.Stream.from_external", 1),
+        Use("cuda.using_allocator", 1),
+        Use("cuda.UnownedMemory", 4),
+        Use("cuda.MemoryPointer", 2),
+        Use("cuda.memory.OutOfMemoryError", 2),
+        Use("from_dlpack", 1),
+        Use("ndarray.__dlpack__", 1, ("stream",)),
+        Use("ndarray.view", 2),
         Use("RawModule", 0, ("code", "options", "name_expressions")),
         Use("RawModule.get_function", 2),
         Use("RawKernel.__call__", 4, ("shared_mem",)),
@@ -167,6 +189,10 @@ def test_errors_can_be_caught(real):
         ("run((1,), (1,), (), shared_mem=0, waits=1)", "cupy.RawKernel.__call__: got an unexpected"),
         ("run((1,), (1,), shared_mem=0)", "cupy.RawKernel.__call__: missing a required"),
         ("x.astype(d, copied=False)", "cupy.ndarray.astype: got an unexpected keyword argument 'copied'"),
+        ("x.__dlpack__(waits=-1)", "cupy.ndarray.__dlpack__: got an unexpected keyword argument 'waits'"),
+        ("cupy.cuda.UnownedMemory(0, 0)", "cupy.cuda.UnownedMemory: missing a required"),
+        ("cupy.cuda.MemoryPointer(m)", "cupy.cuda.MemoryPointer: missing a required"),
+        ("cupy.cuda.Stream.from_external()", "cupy.cuda.Stream.from_external: missing a required"),
         ("x[0].setfield(1, d)", "no cupy.ndarray.setfield"),
         ("f(x).ctypes", "no cupy.ndarray.ctypes"),
     ],
