@@ -115,7 +115,7 @@ def _add_check(commands: Any) -> None:
         "--backend",
         action="append",
         choices=list(BACKENDS),
-        help="without a target: only this one of gnref's",
+        help="without a target: only this one of gnref's (cuda: on CuPy arrays)",
     )
     check.add_argument("--max-examples", type=positive, help="per property and norm (40; gnref's own 30)")
     check.add_argument("--seed", type=int, default=0, help="equal seeds draw equal problems (0)")
@@ -143,7 +143,12 @@ def _add_check(commands: Any) -> None:
 
 def _add_bench(commands: Any) -> None:
     """Describe ``gnref bench``."""
-    bench = commands.add_parser("bench", help="time the CPU kernels beside every peer library installed here")
+    bench = commands.add_parser(
+        "bench", help="time the CPU or the CUDA kernels beside every peer library installed here"
+    )
+    bench.add_argument(
+        "--backend", choices=("cpu", "cuda"), default="cpu", help="whose kernels: cpu, or cuda on a GPU"
+    )
     bench.add_argument("--quick", action="store_true", help="a few rows and rounds: under a minute")
     bench.add_argument("--norm", action="append", choices=BENCH_NORMS, help="only this norm (repeatable)")
     bench.add_argument(
@@ -260,7 +265,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
     _check_files(arguments, json=(), plot=FIGURES)
     from gnref.bench.session import Options, run
 
-    names = ("quick", "norm", "rows", "peer", "threads", "rounds", "costs")
+    names = ("quick", "norm", "rows", "peer", "threads", "rounds", "costs", "backend")
     session = run(Options(**{name: getattr(arguments, name) for name in names}))
     if arguments.json is not None:
         arguments.json.write_text(session.to_json() + "\n", encoding="utf-8")

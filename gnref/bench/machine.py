@@ -14,13 +14,17 @@ from typing import Any
 import numpy as np
 
 import gnref
+from gnref.bench import device
 from gnref.bench.peers import PEERS
 from gnref.dispatch import choose
 
+WHOSE = {"cpu": ("numba",), "cuda": ("cupy-cuda13x", "cupy-cuda12x")}
 
-def describe(threads: int) -> dict[str, Any]:
+
+def describe(threads: int, backend: str = "cpu") -> dict[str, Any]:
     """Return the machine, the versions, and whose kernels will run."""
     return {
+        **(device.describe() if backend == "cuda" else {}),
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
@@ -28,9 +32,9 @@ def describe(threads: int) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "gnref": gnref.__version__,
-        "backend": choose(np.empty(1), None),
+        "backend": backend if backend == "cuda" else choose(np.empty(1), None),
         "threading": None,  # not known before they have run: see `threading_layer`
-        "versions": versions(),
+        "versions": versions(backend),
     }
 
 
@@ -59,9 +63,13 @@ def cache_size() -> int:
     return max(sizes, default=32 << 20)
 
 
-def versions() -> dict[str, str]:
-    """The versions of NumPy, Numba and every package of a peer that is installed."""
-    packages = ["numpy", "numba", *(package for entry in PEERS.values() for package in entry.packages)]
+def versions(backend: str = "cpu") -> dict[str, str]:
+    """The versions of NumPy, what the backend needs, and every package of a peer that is installed."""
+    packages = [
+        "numpy",
+        *WHOSE[backend],
+        *(package for entry in PEERS.values() for package in entry.packages),
+    ]
     found = {}
     for package in dict.fromkeys(packages):
         try:

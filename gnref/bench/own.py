@@ -19,6 +19,8 @@ class Own:
     ----------
     case : Case
         Its arrays are copied.
+    backend : str, optional
+        Whose kernels; by default those that a user gets.
 
     Attributes
     ----------
@@ -28,9 +30,9 @@ class Own:
         The same with ``out=``.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, backend: str | None = None) -> None:
         row, x, weight, bias, dy = copied(case)
-        arguments = options(row)
+        arguments = options(row) | ({} if backend is None else {"backend": backend})
         out = x.copy()  # its memory is there, which that of a new array is not before it is written to
         self.run: Callable[[], Any]
         self.run_out: Callable[[], Any]

@@ -23,7 +23,7 @@ def to_json(
         {
             "machine": machine,
             "settings": settings,
-            "rows": [_row(result) for result in results],
+            "rows": [row_of(result) for result in results],
             "summary": {name: _figures(found) for name, found in summary(results).items()},
             "absent": absent,
             "costs": [{"what": cost.what, **cost.values} for cost in costs],
@@ -32,7 +32,7 @@ def to_json(
     )
 
 
-def _row(result: Result) -> dict[str, Any]:
+def row_of(result: Result) -> dict[str, Any]:
     """One row."""
     return {
         **result.row._asdict(),
@@ -45,6 +45,7 @@ def _row(result: Result) -> dict[str, Any]:
         "fastest": result.fastest,
         "limit": result.limit,
         "share_of_limit": result.share,
+        **({"bytes_per_second": result.rate, "hosts": dict(result.hosts)} if result.hosts else {}),
     }
 
 

@@ -28,12 +28,28 @@ LEGEND = (
 )
 
 
+DEVICE_LEGEND = (
+    "ms is the time of gnref's kernels by the device's clock, with nothing in its cache: the median of the "
+    "rounds, and ± half of what their middle half spans. host is the time until a call returns, in us; GB/s "
+    "counts x and y (backward: x, dy and dx) once. Under a library's name stands how many times as long as "
+    f"gnref it takes, and < marks those below {MARK}. limit, for arrays of 25 MB or more, is the time of the "
+    "fastest copy of x there (backward: one and a half times that) over gnref's with out=."
+)
+
+
 def header(machine: Mapping[str, Any]) -> str:
     """Who ran where."""
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     launcher = f", {machine['threading']}" if machine["threading"] else ""
     load = "" if machine["load"] is None else f", load {machine['load']:.1f} at the start"
-    return (
+    device = ""
+    if "device" in machine:
+        device = (
+            f"{machine['device']}, compute capability {machine['capability']}, "
+            f"{machine['multiprocessors']} multiprocessors, {machine['memory'] / 1e9:.0f} GB; "
+            f"driver for CUDA {machine['driver']}, runtime {machine['runtime']}\n"
+        )
+    return device + (
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads{load}; "
         f"{machine['system']}\n"
         f"gnref {machine['gnref']}, {machine['backend']} backend{launcher}; "
@@ -45,12 +61,15 @@ def table(results: Sequence[Result], width: int = WIDTH) -> Table:
     """The rows; where there is no room for all peers, only the fastest one."""
     names = [name for name in PEERS if any(name in result.peers for result in results)]
     wide = width >= WIDTH
-    made = Table(box=SIMPLE_HEAD, caption=LEGEND, caption_justify="left", padding=0, pad_edge=False)
+    device = any(result.hosts for result in results)
+    made = Table(box=SIMPLE_HEAD, caption_justify="left", padding=0, pad_edge=False)
+    made.caption = DEVICE_LEGEND if device else LEGEND
     for heading in ("norm", "", "x", "dtype"):
         made.add_column(heading, no_wrap=True)
     for heading in (
         "gnref ms",
         "±",
+        *(("host", "GB/s") if device else ()),
         *((PEERS[n].title for n in names) if wide else ("fastest",)),
         "best",
         "limit",
@@ -62,6 +81,7 @@ def table(results: Sequence[Result], width: int = WIDTH) -> Table:
             made.add_section()
         before = result.row.norm
         middle = [peer_cell(result, name) for name in names] if wide else [_fastest(result)]
+        middle = [*(_of_device(result) if device else ()), *middle]
         made.add_row(*_left(result), *middle, best_cell(result), _percent(result.share))
     return made
 
@@ -71,6 +91,11 @@ def _left(result: Result) -> tuple[str, ...]:
     row, own = result.row, result.own
     dtype = f"{SHORT[row.dtype]} {row.layout}".rstrip()
     return row.norm, DIRECTION[row.direction], row.size, dtype, milliseconds(own.median), _percent(own.spread)
+
+
+def _of_device(result: Result) -> tuple[str, str]:
+    """Microseconds until a call returns, and bytes a second."""
+    return f"{1e6 * result.hosts['gnref']:.0f}", f"{result.rate / 1e9:.0f}"
 
 
 def peer_cell(result: Result, name: str) -> str:

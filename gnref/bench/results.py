@@ -73,6 +73,7 @@ class Result:
     own_out: Timing | None = None  # gnref with out=, for large rows
     peers: Mapping[str, Outcome] = field(default_factory=dict)
     copies: Mapping[str, Timing] = field(default_factory=dict)
+    hosts: Mapping[str, float] = field(default_factory=dict)  # on a GPU: seconds until a call returns
 
     def ratio(self, peer: str) -> float | None:
         """How many times as long as gnref a peer takes; None if it was not timed."""
@@ -106,6 +107,12 @@ class Result:
     def share(self) -> float | None:
         """Limit over gnref's time with out=; None for rows that are not large."""
         return None if self.own_out is None else self.share_of(self.own_out)
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second of gnref: those that must be moved at least, over the time with out=, if taken."""
+        moved = 2 * PASSES[self.row.direction] * self.row.nbytes
+        return moved / (self.own if self.own_out is None else self.own_out).median
 
     def share_of(self, timing: Timing) -> float | None:
         """Limit over a time."""

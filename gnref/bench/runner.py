@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
@@ -84,22 +84,26 @@ def measure(
     )
 
 
-def prepare(peer: Peer, case: Case, expected: tuple[Array, ...]) -> Ready | Outcome:
-    """Find a peer's fastest way to the right result, or say why there is none."""
+def prepare(
+    peer: Peer, case: Case, expected: tuple[Array, ...], guess: Callable[[Run], float] = estimate
+) -> Ready | Outcome:
+    """Find a peer's fastest way to the right result, or say why there is none; ``guess`` times roughly."""
     try:
         ways = peer.ways(case)
     except Refusal as refusal:
         return Outcome("none", reason=str(refusal))
     except Exception as error:  # a peer's trouble with a row is a result like others
         return Outcome("failed", reason=one_line(error))
-    tried = [attempt(name, way, expected) for name, way in ways.items()]
+    tried = [attempt(name, way, expected, guess) for name, way in ways.items()]
     good = [t for t in tried if isinstance(t, Ready)]
     if good:
         return min(good, key=lambda ready: ready.seconds)
     return next(t for t in tried if isinstance(t, Outcome))
 
 
-def attempt(name: str, way: Way, expected: tuple[Array, ...]) -> Ready | Outcome:
+def attempt(
+    name: str, way: Way, expected: tuple[Array, ...], guess: Callable[[Run], float] = estimate
+) -> Ready | Outcome:
     """Run one way, compare its result, and time it roughly."""
     try:
         error = difference(way.arrays(way.run()), expected)
@@ -107,7 +111,7 @@ def attempt(name: str, way: Way, expected: tuple[Array, ...]) -> Ready | Outcome
             return Outcome(
                 "wrong", name, f"its result is off by {error:.1e} of gnref's largest number", error
             )
-        return Ready(Outcome("timed", name, error=error), way.run, estimate(way.run))
+        return Ready(Outcome("timed", name, error=error), way.run, guess(way.run))
     except Exception as error:
         return Outcome("failed", name, one_line(error))
 

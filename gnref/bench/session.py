@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from gnref.bench import device
 from gnref.bench.costs import PARTS, Cost, measure
 from gnref.bench.grid import Row, grid, quick, select
 from gnref.bench.machine import available_threads, describe, threading_layer
@@ -32,6 +33,7 @@ class Options:
     threads: int | None = None
     rounds: int | None = None
     costs: bool = False
+    backend: str = "cpu"
 
 
 @dataclass
@@ -63,12 +65,18 @@ def run(options: Options, console: Console | None = None) -> Session:
     Raises
     ------
     ValueError
-        No row has the words that are asked for.
+        No row has the words that are asked for, or what a GPU is not asked is asked for.
+    BackendError
+        The backend is "cuda", and there is no device.
     """
+    if options.backend == "cuda":
+        if options.costs:
+            raise ValueError("--costs is given with --backend cuda; expected it with the cpu backend only")
+        device.require()
     console = _console() if console is None else console
     threads = options.threads or available_threads()
     rows = select(quick() if options.quick else grid(), options.norm or (), options.rows)
-    session = Session(options, rows, describe(threads))
+    session = Session(options, rows, describe(threads, options.backend))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     failure = None
     try:
@@ -93,8 +101,10 @@ def _measure(session: Session, threads: int, progress: Progress) -> None:
     """Fill the session."""
     options = session.options
     task = progress.add_task("setting up", total=len(session.rows) + (PARTS if options.costs else 0))
-    names = options.peer or [name for name in PEERS if not (options.quick and name in TAKES_LONG)]
-    peers, session.absent = load(names, threads)
+    on_device = options.backend == "cuda"
+    usual = [name for name, entry in PEERS.items() if entry.on_device or not on_device]
+    names = options.peer or [name for name in usual if not (options.quick and name in TAKES_LONG)]
+    peers, session.absent = load(names, threads, *(["cuda"] if on_device else []))
     if options.quick and not options.peer:
         session.absent |= TAKES_LONG
     _measure_rows(session, peers, threads, progress, task)
@@ -110,7 +120,11 @@ def _measure_rows(
 ) -> None:
     """Fill the session's results."""
     progress.update(task, description=session.rows[0].name, refresh=True)
-    for result in bench(session.rows, peers, threads, session.rounds):
+    if session.options.backend == "cuda":
+        measured = device.bench(session.rows, peers, session.rounds)
+    else:
+        measured = bench(session.rows, peers, threads, session.rounds)
+    for result in measured:
         session.results.append(result)
         following = session.rows[len(session.results) : len(session.results) + 1]
         shown = following[0].name if following else "rows"

@@ -29,8 +29,8 @@ class Way(NamedTuple):
 class Peer(Protocol):
     """A library that computes the same."""
 
-    def __init__(self, threads: int) -> None:
-        """Set the library up for a number of threads; raise if it does not work here."""
+    def __init__(self, threads: int, device: str = "cpu") -> None:
+        """Set the library up for a number of threads, or a device; raise if it does not work here."""
 
     def ways(self, case: Case) -> dict[str, Way]:
         """Return the ways to compute a row, or raise `Refusal`."""
@@ -46,20 +46,21 @@ class Entry(NamedTuple):
     title: str
     module: str
     packages: tuple[str, ...]  # what it needs, the one whose version counts first
+    on_device: bool = False  # whether it is asked on a GPU, too
 
 
 PEERS = {
     "numpy": Entry("NumPy", "gnref.bench.peers.numpy", ("numpy",)),
-    "torch": Entry("PyTorch", "gnref.bench.peers.torch", ("torch",)),
-    "compile": Entry("compile", "gnref.bench.peers.compiled", ("torch",)),
+    "torch": Entry("PyTorch", "gnref.bench.peers.torch", ("torch",), True),
+    "compile": Entry("compile", "gnref.bench.peers.compiled", ("torch",), True),
     "jax": Entry("JAX", "gnref.bench.peers.jax", ("jax",)),
     "onnxruntime": Entry("ORT", "gnref.bench.peers.onnxruntime", ("onnxruntime", "onnx")),
     "openvino": Entry("OpenVINO", "gnref.bench.peers.openvino", ("openvino",)),
 }
 
 
-def load(names: Iterable[str], threads: int) -> tuple[dict[str, Peer], dict[str, str]]:
-    """Set up the peers that are installed and work.
+def load(names: Iterable[str], threads: int, device: str = "cpu") -> tuple[dict[str, Peer], dict[str, str]]:
+    """Set up the peers that are installed and work, on the processor or on the device "cuda".
 
     Returns
     -------
@@ -73,12 +74,17 @@ def load(names: Iterable[str], threads: int) -> tuple[dict[str, Peer], dict[str,
     peers, absent = {}, {}
     for name in names:
         entry = PEERS[name]
+        if device != "cpu" and not entry.on_device:
+            absent[name] = f"is timed on the processor, not on {device!r}"
+            continue
         missing = [package for package in entry.packages if find_spec(package) is None]
         if missing:
             absent[name] = f"{', '.join(missing)} is not installed"
             continue
         try:
-            peers[name] = cast(type[Peer], import_module(entry.module).Peer)(threads)
+            peers[name] = cast(type[Peer], import_module(entry.module).Peer)(
+                threads, *([device] if entry.on_device else [])
+            )
         except Exception as error:  # a library that is broken here is no reason to leave out the others
             absent[name] = one_line(error)
     return peers, absent

@@ -1,7 +1,7 @@
 """PyTorch, compiled: what `gnref.bench.peers.torch` calls, through torch.compile.
 
 Inductor takes PyTorch's operators apart and generates loops of its own, for the backward pass, too. It
-needs a C++ compiler.
+needs a C++ compiler, or on a GPU Triton.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from gnref.bench.peers.torch import Function, bound, calls, reader
 class Peer:
     """PyTorch with torch.compile, shapes known."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, device: str = "cpu") -> None:
         torch.set_num_threads(threads)
+        self.device = device
         # Idle processes that wait for the next compilation would disturb the others.
         torch._inductor.config.compile_threads = 1
-        compiled(lambda x: x + 1)(torch.zeros(8))  # raises where there is no compiler
+        compiled(lambda x: x + 1)(torch.zeros(8, device=device))  # raises where there is no compiler
 
     def ways(self, case: Case) -> dict[str, Way]:
         """PyTorch's ways, compiled."""
         torch._dynamo.reset()  # or it would give up compiling after eight rows
-        found: dict[str, tuple[Any, Any]] = calls(case)
+        found: dict[str, tuple[Any, Any]] = calls(case, self.device)
         return {
             name: Way(bound(compiled(function), arguments), reader(case.row))
             for name, (function, arguments) in found.items()
+            if not name.startswith("autograd")  # cannot be compiled in one piece
         }
 
 

@@ -1,0 +1,91 @@
+"""The device, the driver, and the versions of all that takes part; and how fast a copy is."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from gpu.session import Context, Found
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = (
+    *("numpy", "cupy-cuda13x", "cupy-cuda12x", "cupy", "ml_dtypes", "array-api-compat"),
+    *("torch", "triton", "quack-kernels", "liger-kernel"),
+)
+SIZES = (25.7, 51.4, 102.8)  # MB: those of the tensors that are timed
+
+
+def versions(context: Context, found: Found) -> None:
+    """Of everything that is installed, whether there is a device or not."""
+    found["python"] = platform.python_version()
+    found["system"] = f"{platform.system()} {platform.release()}, {platform.machine()}"
+    found["packages"] = {name: number for name in PACKAGES if (number := version_of(name))}
+    found["commit"] = commit()
+    listed = ", ".join(f"{name} {number}" for name, number in found["packages"].items())
+    context.say(f"      Python {found['python']}, {listed}")
+
+
+def version_of(package: str) -> str | None:
+    """None for what is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def commit() -> str | None:
+    """The commit that is checked, and whether files differ from it; None where Git does not tell."""
+    try:
+        words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def device(context: Context, found: Found) -> None:
+    """What the device is."""
+    from gnref.bench.device import describe
+    from gnref.kernels.cuda.device import limits
+
+    found.update(describe())
+    found["limits"] = limits(0)._asdict()
+    found["nvrtc"] = nvrtc()
+    context.say(
+        f"      {found['device']}, compute capability {found['capability']}, "
+        f"{found['multiprocessors']} multiprocessors, {found['memory'] / 1e9:.0f} GB, "
+        f"driver for CUDA {found['driver']}, runtime {found['runtime']}"
+    )
+
+
+def nvrtc() -> str:
+    """The version of the compiler."""
+    import cupy
+
+    return ".".join(map(str, cupy.cuda.nvrtc.getVersion()))
+
+
+def ceiling(context: Context, found: Found) -> None:
+    """Copies from the device's memory to its memory, in bytes read and written a second."""
+    import numpy as np
+
+    from gnref.bench.events import Clock, copies, interleave
+
+    clock = Clock(context.options.get("flush"))
+    found["copies"] = {}
+    for megabytes in context.options.get("sizes", SIZES):
+        x: Any = clock.cupy.zeros(int(megabytes * 1e6 / 16) * 4, np.float32)
+        timings, _ = interleave(clock, copies(x), 7 if context.quick else 21)
+        found["copies"][f"{megabytes} MB"] = {
+            name.removeprefix("copy, "): {
+                "seconds": timing.median,
+                "bytes_per_second": 2 * x.nbytes / timing.median,
+            }
+            for name, timing in timings.items()
+        }
+    best = max(way["bytes_per_second"] for sizes in found["copies"].values() for way in sizes.values())
+    found["bytes_per_second"] = best
+    context.say(f"      {best / 1e9:.0f} GB/s, counting what is read and what is written")
