@@ -36,6 +36,7 @@ def read(exercise: Exercise, case: Case, value: Any) -> tuple[Any, ...] | Unread
     """Take an answer apart into its results, as arrays."""
     if value is None:
         return Unread("your function returns None: is its `return` missing?")
+    value = exercise.reads(value) if exercise.reads else value
     if len(case.names) == 1:
         values: tuple[Any, ...] = (value,)
     elif (isinstance(value, tuple | list) and len(value) == len(case.names)) or _stacked(case, value):

@@ -94,6 +94,8 @@ class Exercise:
         Python text that the solution needs before it, such as a function of the tutorial.
     rtol : float
         Of a free oracle's answer, relative to the largest number in it.
+    reads : callable, optional
+        ``reads(value)`` makes what is compared of what a function returns, where that is no array of NumPy's.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Exercise:
     symptoms: tuple[Symptom, ...] = ()
     context: str = ""
     rtol: float = 1e-9
+    reads: Callable[[Any], Any] | None = None
 
     @property
     def is_function(self) -> bool:
