@@ -12,11 +12,12 @@
     teams.cu    threads that work on one set
     items.cu    how a set is cut
     moments.cu  statistics; careful.cu: those of sets that leave the range of their type
+    sums.cu     what gradients hang on
     forward.cu, backward.cu, trailing.cu, columns.cu   the kernels
 
 All runs on CuPy's current stream (for tensors: PyTorch's), and nothing waits for it. Nothing as large as x
-is allocated but results (and copies of arrays that are not in one piece), and no number is added atomically:
-the same call gives the same bits.
+is allocated but results (and copies of arrays that are not in one piece; and, where sets have a few rows of
+channels last, sums of their columns), and no number is added atomically: the same call gives the same bits.
 
 Nothing is imported here, so that `plan` can be read and drawn where there is no CuPy.
 """

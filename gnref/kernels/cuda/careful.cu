@@ -7,7 +7,7 @@ __device__ __forceinline__ double factor(double largest)
 {
     if (!(largest > 0.0 && largest < 1.0 / 0.0))
         return 1.0;
-    return exp2(fmin(fmax(-floor(log2(largest)), -1000.0), 1000.0));
+    return scalbn(1.0, (int)fmin(fmax(-floor(log2(largest)), -1000.0), 1000.0));
 }
 
 // Element e of a set: where it is in x.
@@ -61,7 +61,7 @@ template <class X> __device__ double careful_factor(const Shape& s, const Team& 
 {
     double largest = sqrt(eps);
     for (long long e = set.there ? team.rank : s.m; e < s.m; e += team.size)
-        largest = larger(largest, fabs((double)widen(x[element(s, set, e)])));
+        largest = larger(largest, fabs(exact(x[element(s, set, e)])));
     return factor(team.largest(largest));
 }
 
@@ -69,7 +69,7 @@ template <class X>
 __device__ __noinline__ Statistics careful_statistics(const Shape& s, const Team& team, const Set& set, const X* x, double eps)
 {
     double scale = careful_factor(s, team, set, x, eps), hi = 0.0, lo = 0.0;
-    auto at = [&](long long e) { return (double)widen(x[element(s, set, e)]) * scale; };
+    auto at = [&](long long e) { return exact(x[element(s, set, e)]) * scale; };
     if (s.center) { // from the first number, which is the mean of a constant set
         hi = set.there ? at(0) : 0.0;
         for (int k = 0; k < 2; ++k)

@@ -2,7 +2,8 @@
 
 // ((x - hi) - lo) * (r * weight) + bias where each element has a weight: four at once, to keep few of them.
 template <class X, class W, class T, int V>
-__device__ __forceinline__ void write_strip(Strip<X, V>& y, const Strip<X, V>& x, T hi, T lo, T r, const W* weight, const W* bias)
+__device__ __forceinline__ void write_strip(
+    Strip<X, V>& y, const Strip<X, V>& x, T hi, T lo, T r, const W* weight, const W* bias)
 {
     constexpr int N = V < 4 ? V : 4;
 #pragma unroll
@@ -29,7 +30,7 @@ __device__ __forceinline__ void write_item(
     T hi = (T)line.hi, lo = (T)(line.lo + (line.hi - (double)hi)), r = (T)line.r, k = r, t = 0;
     long long ab = set.a * s.B + item.b;
     if (!s.trailing) {
-        k = weight ? (T)(line.r * (double)widen(weight[ab])) : r;
+        k = weight ? (T)(line.r * exact(weight[ab])) : r;
         t = bias ? (T)widen(bias[ab]) : (T)0;
     }
 #pragma unroll
@@ -38,7 +39,8 @@ __device__ __forceinline__ void write_item(
         if (strip < item.strips) {
             Strip<X, V> out;
             if (s.trailing)
-                write_strip(out, strips[q], hi, lo, r, weight ? weight + ab + strip * V : weight, bias ? bias + ab + strip * V : bias);
+                write_strip(
+                    out, strips[q], hi, lo, r, weight ? weight + ab + strip * V : weight, bias ? bias + ab + strip * V : bias);
             else
                 for (int v = 0; v < V; ++v)
                     narrow(out.at[v], ((widen(strips[q].at[v]) - hi) - lo) * k + t);
@@ -57,8 +59,8 @@ __device__ __forceinline__ void write_carefully(
     for (int strip = lane; strip < item.strips; strip += s.lanes)
         for (int v = 0; v < V; ++v) {
             long long at = place<V>(s, item, strip) + v, ab = set.a * s.B + item.b + (s.trailing ? strip * V + v : 0);
-            double k = weight ? line.r * (double)widen(weight[ab]) : line.r, t = bias ? (double)widen(bias[ab]) : 0.0;
-            narrow(y[at], (T)((((double)widen(x[at]) * line.scale - line.hi) - line.lo) * k + t));
+            double k = weight ? line.r * exact(weight[ab]) : line.r, t = bias ? exact(bias[ab]) : 0.0;
+            put(y[at], ((exact(x[at]) * line.scale - line.hi) - line.lo) * k + t);
         }
 }
 
@@ -153,7 +155,9 @@ __device__ __forceinline__ void forward_in_registers(
 
 template <class X, class W, int V>
 __global__ void __launch_bounds__(512, 2)
-    forward(const __grid_constant__ Shape s, const X* x, const W* weight, const W* bias, X* y, double* stats, double eps)
+    forward(
+        const __grid_constant__ Shape s, const X* __restrict__ x, const W* __restrict__ weight,
+        const W* __restrict__ bias, X* __restrict__ y, double* __restrict__ stats, double eps)
 {
     DYNAMIC_SHARED(memory);
     forward_in_registers<X, W, V, 1, 1>(s, x, weight, bias, y, stats, eps, memory);
@@ -161,7 +165,9 @@ __global__ void __launch_bounds__(512, 2)
 
 template <class X, class W, int V, int ITEMS, int BLOCKS>
 __global__ void CLUSTER(BLOCKS) __launch_bounds__(512, ITEMS > 1 ? 1 : 2)
-    forward_cluster(const __grid_constant__ Shape s, const X* x, const W* weight, const W* bias, X* y, double* stats, double eps)
+    forward_cluster(
+        const __grid_constant__ Shape s, const X* __restrict__ x, const W* __restrict__ weight,
+        const W* __restrict__ bias, X* __restrict__ y, double* __restrict__ stats, double eps)
 {
     DYNAMIC_SHARED(memory);
     forward_in_registers<X, W, V, ITEMS, BLOCKS>(s, x, weight, bias, y, stats, eps, memory);
@@ -170,7 +176,9 @@ __global__ void CLUSTER(BLOCKS) __launch_bounds__(512, ITEMS > 1 ? 1 : 2)
 // A set at once, kept in shared memory: behind the moments of its items.
 template <class X, class W, int V>
 __global__ void __launch_bounds__(448, 2)
-    forward_shared(const __grid_constant__ Shape s, const X* x, const W* weight, const W* bias, X* y, double* stats, double eps)
+    forward_shared(
+        const __grid_constant__ Shape s, const X* __restrict__ x, const W* __restrict__ weight,
+        const W* __restrict__ bias, X* __restrict__ y, double* __restrict__ stats, double eps)
 {
     DYNAMIC_SHARED(memory);
     Duty d = duty_of<1>(s, memory);
@@ -224,7 +232,8 @@ __device__ __forceinline__ Task task_of(const Shape& s)
 }
 
 // The moments of items, where sets are too large, or too few, to be done at once.
-template <class X, int V> __global__ void __launch_bounds__(256) item_moments(const __grid_constant__ Shape s, const X* x, Moments* parts)
+template <class X, int V> __global__ void __launch_bounds__(256)
+    item_moments(const __grid_constant__ Shape s, const X* __restrict__ x, Moments* __restrict__ parts)
 {
     Task task = task_of(s);
     Item item = item_of<V>(s, task.set, task.i);
@@ -238,7 +247,9 @@ template <class X, int V> __global__ void __launch_bounds__(256) item_moments(co
 // The statistics of each set from the moments of its items; a block for each.
 template <class X>
 __global__ void __launch_bounds__(512, 1)
-    set_statistics(const __grid_constant__ Shape s, const X* x, const Moments* parts, double* stats, Line* lines, double eps)
+    set_statistics(
+        const __grid_constant__ Shape s, const X* __restrict__ x, const Moments* __restrict__ parts,
+        double* __restrict__ stats, Line* __restrict__ lines, double eps)
 {
     DYNAMIC_SHARED(memory);
     Team team = team_of(s, memory);
@@ -256,8 +267,10 @@ __global__ void __launch_bounds__(512, 1)
 // y from lines, or from mean and rstd that are given, item by item.
 template <class X, class W, int V>
 __global__ void __launch_bounds__(256, 4)
-    apply(const __grid_constant__ Shape s, const X* x, const W* weight, const W* bias, X* y, const Line* lines, const double* mean,
-          const double* rstd)
+    apply(
+        const __grid_constant__ Shape s, const X* __restrict__ x, const W* __restrict__ weight,
+        const W* __restrict__ bias, X* __restrict__ y, const Line* __restrict__ lines,
+        const double* __restrict__ mean, const double* __restrict__ rstd)
 {
     Task task = task_of(s);
     Item item = item_of<V>(s, task.set, task.i);

@@ -14,7 +14,18 @@ from gnref.kernels.cuda.plan import STATIC, Plan, Slots
 Array = Any
 
 # In the order in which they build on one another.
-FILES = ("numbers", "teams", "items", "moments", "careful", "forward", "backward", "trailing", "columns")
+FILES = (
+    "numbers",
+    "teams",
+    "items",
+    "moments",
+    "careful",
+    "forward",
+    "sums",
+    "backward",
+    "trailing",
+    "columns",
+)
 OPTIONS = ("-std=c++17",)
 TYPES = {"float16": "half16", "bfloat16": "bfloat16", "float32": "float", "float64": "double"}
 NOTHING = np.uint64(0)  # no array
@@ -25,7 +36,7 @@ NARROW = (
     *("columns", "chunks"),
 )
 SHAPE = np.dtype([(name, np.int64) for name in WIDE] + [(name, np.int32) for name in NARROW], align=True)
-MATRIX = np.dtype([("strips", np.int32), ("lanes", np.int32), ("slots", np.int32)], align=True)
+MATRIX = np.dtype([(name, np.int32) for name in ("strips", "lanes", "slots", "rows", "chunks")], align=True)
 PARTS = np.dtype([("parts", np.int32), ("sets", np.int32)], align=True)
 
 

@@ -20,7 +20,7 @@ struct bfloat16 {
 
 __device__ __forceinline__ float widen(float x) { return x; }
 __device__ __forceinline__ double widen(double x) { return x; }
-__device__ __forceinline__ void narrow(float& y, double x) { y = (float)x; }
+__device__ __forceinline__ void narrow(float& y, float x) { y = x; }
 __device__ __forceinline__ void narrow(double& y, double x) { y = x; }
 
 #ifdef EMULATED
@@ -28,6 +28,8 @@ inline float widen(half16 x) { return emulated_half_to_float(x.bits); }
 inline float widen(bfloat16 x) { return emulated_bfloat16_to_float(x.bits); }
 inline void narrow(half16& y, float x) { y.bits = emulated_float_to_half(x); }
 inline void narrow(bfloat16& y, float x) { y.bits = emulated_float_to_bfloat16(x); }
+inline double exact(float x) { return x; }
+inline float rounded(double x) { return (float)x; }
 #else
 __device__ __forceinline__ float widen(half16 x)
 {
@@ -42,9 +44,35 @@ __device__ __forceinline__ void narrow(half16& y, float x) { asm("cvt.rn.f16.f32
 
 __device__ __forceinline__ void narrow(bfloat16& y, float x)
 {
+#if __CUDA_ARCH__ >= 800
     asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+#else
+    unsigned bits = __float_as_uint(x);
+    y.bits = x == x ? (bits + 0x7fff + (bits >> 16 & 1)) >> 16 : 0x7fff; // ties to even; NaN
+#endif
+}
+
+// float to double and back with its smallest numbers, which the compiler is told to take for 0.
+__device__ __forceinline__ double exact(float x)
+{
+    double d;
+    asm("cvt.f64.f32 %0, %1;" : "=d"(d) : "f"(x));
+    return d;
+}
+
+__device__ __forceinline__ float rounded(double x)
+{
+    float f;
+    asm("cvt.rn.f32.f64 %0, %1;" : "=f"(f) : "d"(x));
+    return f;
 }
 #endif
+
+__device__ __forceinline__ double exact(double x) { return x; }
+__device__ __forceinline__ double exact(half16 x) { return widen(x); }
+__device__ __forceinline__ double exact(bfloat16 x) { return exact(widen(x)); }
+template <class Y> __device__ __forceinline__ void put(Y& y, double x) { narrow(y, rounded(x)); }
+__device__ __forceinline__ void put(double& y, double x) { y = x; }
 
 // What a type is computed in.
 template <class X> struct Computed {

@@ -22,10 +22,11 @@ TOGETHER = 1024  # items whose partial results a block keeps, at most
 BLOCK = 512  # threads of a block, at most
 CHUNK, BESIDE = 256, 8  # rows of an item, and threads that share them, as in columns.cu
 GATHERED = 32  # sets whose dweight is added in the precision of x, at most
-PARTS = 128  # in how many parts dweight is added, about
+DIVIDED = 128  # in how many parts dweight is added, about
 
 ITEM, SCRATCH = 32, 256  # bytes of an item's moments, and of a team's own sums
 SUMMED = 64  # bytes of a strip's sums for dweight and dbias, at most
+REGISTERS = 65_536  # of a multiprocessor
 STATIC = 48 * 1024  # bytes of shared memory that a block has without asking
 
 Slots = tuple[int, int, int, int, int]
@@ -44,6 +45,7 @@ class Cut:
     """How one set is cut into items; see items.cu for the words."""
 
     strip: int  # neighbours that are moved in one word
+    word: int  # bytes of it
     strips: int  # of a run
     rows: int  # of P in an item
     blocks: int  # items along P
@@ -66,6 +68,8 @@ class Plan:
     threads: int  # of a block
     grid: int  # blocks
     shared: int  # bytes of shared memory for each
+    rows: int = 0  # of columns that a block writes at once
+    sets: int = 0  # whose dweight a block adds
     held: int = 1  # items of each group of lanes, in the registers of a cluster
     cluster: int = 1  # blocks of a set
 
@@ -74,7 +78,7 @@ def plan(slots: Slots, itemsize: int, limits: Limits, *, backward: bool = False)
     """Choose the way for a view (O, P, A, B, S) of x, none of which is 0."""
     cut = cut_of(slots, itemsize)
     if cut.columns:
-        return columns(slots, cut, itemsize, backward)
+        return columns(slots, cut, limits)
     for way in (registers, cluster, shared):
         found = way(slots, cut, limits, backward)
         if found is not None and enough(slots, found, limits):
@@ -87,7 +91,7 @@ def cut_of(slots: Slots, itemsize: int) -> Cut:
     _, P, A, B, S = slots
     if S == 1 and P > 1:  # strips go across columns, which are added each for itself
         strip, made = gcd(A * B, 16 // itemsize), up(P, CHUNK)
-        return Cut(strip, up(A * B, strip), 1, 1, 1, 1, made * B, 1, False, True, made)
+        return Cut(strip, strip * itemsize, up(A * B, strip), 1, 1, 1, 1, made * B, 1, False, True, made)
     trailing = S == 1
     run = B if trailing else S
     strip = gcd(run, 16 // itemsize)
@@ -98,7 +102,10 @@ def cut_of(slots: Slots, itemsize: int) -> Cut:
     piece = rows * strips if rows > 1 else up(strips, pieces)
     items = pieces if trailing else B * blocks * pieces
     lanes = min(WARP, power_of_two(piece))
-    return Cut(strip, strips, rows, blocks, pieces, piece, items, lanes, trailing, False, 0)
+    if items * lanes > BLOCK:  # more strips for each lane
+        lanes = min(WARP, power_of_two(up(piece, FEW)))
+    word = strip * itemsize
+    return Cut(strip, word, strips, rows, blocks, pieces, piece, items, lanes, trailing, False, 0)
 
 
 def registers(slots: Slots, cut: Cut, limits: Limits, backward: bool) -> Plan | None:
@@ -112,7 +119,7 @@ def registers(slots: Slots, cut: Cut, limits: Limits, backward: bool) -> Plan | 
     else:
         team = threads = up(need, WARP) * WARP
     if gathers:
-        return trailing_backward(slots, cut, team, threads)
+        return trailing_backward(slots, cut, team, threads, limits)
     return Plan("registers", cut, team, threads, up(sets, threads // team), memory_of(cut, threads))
 
 
@@ -131,18 +138,19 @@ def memory_of(cut: Cut, threads: int, held: int = 1) -> int:
     return SCRATCH + threads // cut.lanes * held * ITEM
 
 
-def trailing_backward(slots: Slots, cut: Cut, team: int, threads: int) -> Plan:
+def trailing_backward(slots: Slots, cut: Cut, team: int, threads: int, limits: Limits) -> Plan:
     """A block does one set after the other, and keeps the sums for their dweight."""
-    teams = threads // team
-    _, sets = parts_of(slots[0], teams)
+    teams, resident = threads // team, REGISTERS // ((136 if cut.strip <= 4 else 200) * threads)
+    at_once = max(limits.multiprocessors * resident // slots[2], 1)
+    waves = up(slots[0], GATHERED * teams * at_once)
+    sets = sets_of_part(slots[0], waves * at_once, teams)
     memory = SCRATCH + max(threads // cut.lanes * ITEM, threads * SUMMED)
-    return Plan("registers", cut, team, threads, up(slots[0], sets) * slots[2], memory)
+    return Plan("registers", cut, team, threads, up(slots[0], sets) * slots[2], memory, sets=sets)
 
 
-def parts_of(examples: int, teams: int = 1) -> tuple[int, int]:
-    """In how many parts, and of how many sets, dweight is added."""
-    each = min(max(up(examples, PARTS * teams), 4), GATHERED) * teams
-    return up(examples, each), each
+def sets_of_part(examples: int, parts: int, teams: int = 1) -> int:
+    """How many sets' dweight is added at once, for about so many parts of all; the same for each team."""
+    return min(max(up(examples, parts * teams), 4), GATHERED) * teams
 
 
 def cluster(slots: Slots, cut: Cut, limits: Limits, backward: bool) -> Plan | None:
@@ -156,13 +164,14 @@ def cluster(slots: Slots, cut: Cut, limits: Limits, backward: bool) -> Plan | No
         if inside <= most:
             team, sets = up(inside, WARP) * WARP, slots[0] * slots[2]
             memory = memory_of(cut, team, held)
-            return Plan("cluster", cut, team, team, sets * blocks, memory, held, blocks)
+            return Plan("cluster", cut, team, team, sets * blocks, memory, held=held, cluster=blocks)
     return None
 
 
 def shared(slots: Slots, cut: Cut, limits: Limits, backward: bool) -> Plan | None:
     """A set in the shared memory of a block."""
-    memory = SCRATCH + cut.items * (ITEM + (2 if backward else 1) * cut.piece * 16)
+    kept = cut.piece * cut.word * (2 if backward else 1)
+    memory = SCRATCH + up(cut.items * ITEM, 16) * 16 + cut.items * kept
     if cut.items > TOGETHER or memory > limits.shared_memory or (backward and cut.trailing):
         return None
     threads = 288 if backward else 448  # for two blocks, where their memory allows it
@@ -176,12 +185,27 @@ def chunks(slots: Slots, cut: Cut) -> Plan:
     return Plan("chunks", cut, adding(cut.items), threads, grid, SCRATCH)
 
 
-def columns(slots: Slots, cut: Cut, itemsize: int, backward: bool) -> Plan:
-    """Strips of columns, with as many chunks of rows in a block as there is room for."""
-    lanes = min(WARP, power_of_two(cut.strips))
-    slots_of_block = WARP // lanes
-    across, down = up(cut.strips, lanes), up(slots[0] * cut.chunks, slots_of_block)
-    return Plan("columns", cut, adding(cut.items), WARP * BESIDE, across * down, WARP * BESIDE * ITEM)
+def columns(slots: Slots, cut: Cut, limits: Limits) -> Plan:
+    """Strips of columns, with as many chunks of rows in a block as there is room for.
+
+    Where nothing is added, chunks are shorter as long as the device has multiprocessors for more of them.
+    """
+    threads, rows = WARP * BESIDE, CHUNK
+    while rows > 2 * BESIDE and blocks_of(slots, cut, rows) < 2 * limits.multiprocessors:
+        rows //= 2
+    grid = blocks_of(slots, cut, CHUNK)
+    return Plan("columns", cut, adding(cut.items), threads, grid, threads * ITEM, rows)
+
+
+def blocks_of(slots: Slots, cut: Cut, rows: int) -> int:
+    """Blocks that go over all columns in chunks of so many rows."""
+    lanes = lanes_of(cut)
+    return up(cut.strips, lanes) * up(slots[0] * up(slots[1], rows), WARP // lanes)
+
+
+def lanes_of(cut: Cut) -> int:
+    """Threads beside one another, for strips of columns."""
+    return min(WARP, power_of_two(cut.strips))
 
 
 def adding(items: int) -> int:

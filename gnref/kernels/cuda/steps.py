@@ -8,9 +8,22 @@ from typing import Any
 import cupy
 import numpy as np
 
+from gnref.errors import BackendError
 from gnref.kernels.cuda.device import limits
 from gnref.kernels.cuda.launch import MATRIX, NOTHING, PARTS, shape_of, start, structure, type_of
-from gnref.kernels.cuda.plan import BESIDE, SCRATCH, WARP, Plan, parts_of, plan, power_of_two, up
+from gnref.kernels.cuda.plan import (
+    BESIDE,
+    CHUNK,
+    DIVIDED,
+    SCRATCH,
+    WARP,
+    Plan,
+    blocks_of,
+    lanes_of,
+    plan,
+    sets_of_part,
+    up,
+)
 
 Array = Any
 MOMENTS, SUMS, LINE, SLOPE = 4, 3, 5, 8  # numbers in these structures
@@ -53,17 +66,21 @@ class Work:
         some = self.weight if self.weight is not None else self.bias
         return type_of(self.x), type_of(self.x if some is None else some)
 
-    @property
-    def matrix(self) -> Any:
-        """`Matrix` of columns.cu."""
-        lanes = min(WARP, power_of_two(self.way.cut.strips))
-        return structure(MATRIX, self.way.cut.strips, lanes, WARP // lanes)
+    def matrix(self, rows: int) -> Any:
+        """`Matrix` of columns.cu, in chunks of so many rows."""
+        lanes = lanes_of(self.way.cut)
+        return structure(MATRIX, self.way.cut.strips, lanes, WARP // lanes, rows, up(self.slots[1], rows))
 
 
 def work(
     x5: Array, weight: Array | None, bias: Array | None, center: bool, *, backward: bool = False
 ) -> Work:
     """Prepare a pass."""
+    _, _, A, B, _ = x5.shape
+    if max(*x5.shape, A * B) >= 2**31:
+        raise BackendError(
+            f"x is {x5.shape} as (O, P, A, B, S); the cuda backend expects each, and A*B, below 2**31"
+        )
     way = plan(x5.shape, x5.itemsize, limits(x5.device.id), backward=backward)
     x = in_one_piece(x5, way.cut.strip)
     weight, bias = parameters(weight, bias, x, way.cut.strip)
@@ -129,7 +146,7 @@ def moments(w: Work) -> Array:
     """Count, mean in two numbers and M2 of every item."""
     parts, template = numbers(w.sets * w.way.cut.items, MOMENTS), (w.types[0], w.way.cut.strip)
     if w.way.way == "columns":
-        arguments = w.shape, w.matrix, w.x, parts
+        arguments = w.shape, w.matrix(CHUNK), w.x, parts
         start("column_moments", template, w.way.grid, w.way.threads, arguments, w.way.shared)
     else:
         start("item_moments", template, w.way.grid, w.way.threads, (w.shape, w.x, parts))
@@ -141,7 +158,8 @@ def apply(w: Work, y: Array, lines: Array | None, mean: Array | None, rstd: Arra
     template = (*w.types, w.way.cut.strip)
     arguments = w.x, *w.kept, y, given(lines), given(mean), given(rstd)
     if w.way.way == "columns":
-        start("column_apply", template, w.way.grid, w.way.threads, (w.shape, w.matrix, *arguments))
+        grid, matrix = blocks_of(w.slots, w.way.cut, w.way.rows), w.matrix(w.way.rows)
+        start("column_apply", template, grid, w.way.threads, (w.shape, matrix, *arguments))
     else:
         start("apply", template, tasks(w), 256, (w.shape, *arguments))
 
@@ -160,7 +178,8 @@ def backward(w: Work, dy: Array, mean: Array | None, rstd: Array, dx: Array) -> 
     arguments = dy, w.x, w.kept[0], given(mean), rstd, dx
     template: tuple[Any, ...] = (*w.types, w.way.cut.strip)
     if w.way.cut.trailing:
-        parts, sets = parts_of(w.slots[0], w.way.threads // w.way.team)
+        sets = w.way.sets
+        parts = up(w.slots[0], sets)
         partial = cupy.empty((2, parts, w.slots[2] * w.slots[3]), computed(w.x))
         arguments = w.shape, structure(PARTS, parts, sets), *arguments, *partial
         start("backward_trailing", template, w.way.grid, w.way.threads, arguments, w.way.shared)
@@ -186,7 +205,7 @@ def set_sums(
     """The sums of every set, into slopes or totals; and dweight and dbias of each example, as (2, O, A*B)."""
     parts = numbers(w.sets * w.way.cut.items, SUMS)
     if w.way.way == "columns":
-        arguments = w.shape, w.matrix, dy, w.x, given(mean), rstd, parts
+        arguments = w.shape, w.matrix(CHUNK), dy, w.x, given(mean), rstd, parts
         template: tuple[Any, ...] = (w.types[0], w.way.cut.strip)
         start("column_sums", template, w.way.grid, w.way.threads, arguments, w.way.shared)
     else:
@@ -220,7 +239,8 @@ def write_gradients(w: Work, dy: Array, slopes: Array, dx: Array) -> None:
     """dx from slopes."""
     arguments, template = (dy, w.x, w.kept[0], slopes, dx), (*w.types, w.way.cut.strip)
     if w.way.way == "columns":
-        start("column_gradients", template, w.way.grid, w.way.threads, (w.shape, w.matrix, *arguments))
+        grid, matrix = blocks_of(w.slots, w.way.cut, w.way.rows), w.matrix(w.way.rows)
+        start("column_gradients", template, grid, w.way.threads, (w.shape, matrix, *arguments))
     else:
         start("gradients", template, tasks(w), 256, (w.shape, *arguments))
 
@@ -230,7 +250,8 @@ def gradients_trailing(
 ) -> Array:
     """dx, if there is room for it, and the parts of dweight and dbias, where each element has a weight."""
     O, _, A, B, _ = w.slots
-    parts, sets = parts_of(O)
+    sets = sets_of_part(O, DIVIDED)
+    parts = up(O, sets)
     partial = cupy.empty((2, parts, A * B), computed(w.x))
     arguments = structure(PARTS, parts, sets), dy, w.x, w.kept[0], given(slopes), given(mean), given(rstd)
     threads = parts * A * w.way.cut.strips

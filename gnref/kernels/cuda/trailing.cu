@@ -5,19 +5,27 @@ struct Parts {
     int parts, sets; // how many, and of how many sets each
 };
 
-// The sums that a thread has gathered for its strips, in T: over 32 sets at most, so that roundings stay few.
+// The sums that a thread has gathered for a strip, in T: over 32 sets at most, so that roundings stay few.
 template <class T, int V> struct Gathered {
     T dweight[V], dbias[V];
 };
+
+template <class T, int V> __device__ __forceinline__ void add(Gathered<T, V>& to, const Gathered<T, V>& more)
+{
+    for (int v = 0; v < V; ++v) {
+        to.dweight[v] += more.dweight[v];
+        to.dbias[v] += more.dbias[v];
+    }
+}
 
 template <class T, class X, int V>
 __device__ __forceinline__ void gather(Gathered<T, V>& to, const Strip<X, V>& x, const Strip<X, V>& dy, const Slope& slope)
 {
     if (slope.odd != 0.0) {
         for (int v = 0; v < V; ++v) {
-            double g = (double)widen(dy.at[v]);
+            double g = exact(dy.at[v]);
             to.dbias[v] += (T)g;
-            to.dweight[v] += (T)(g * careful_xhat((double)widen(x.at[v]), slope));
+            to.dweight[v] += (T)(g * careful_xhat(exact(x.at[v]), slope));
         }
         return;
     }
@@ -47,9 +55,9 @@ __device__ __noinline__ void trailing_carefully(
         double mu = s.center ? mean[set.k] : 0.0;
         Slope slope = careful_slope(s, block, set, x, dy, weight, mu, rstd[set.k], (double)s.m, true, none, none);
         for (long long b = block.rank; b < s.B; b += block.size) {
-            double g = (double)widen(dy[set.begin + b]), w = weight ? (double)widen(weight[a * s.B + b]) : 1.0;
-            double at = (double)widen(x[set.begin + b]);
-            narrow(dx[set.begin + b], (T)careful_gradient(at, g * w, slope));
+            double g = exact(dy[set.begin + b]), w = weight ? exact(weight[a * s.B + b]) : 1.0;
+            double at = exact(x[set.begin + b]);
+            put(dx[set.begin + b], careful_gradient(at, g * w, slope));
             dweight[a * s.B + b] += (T)(g * careful_xhat(at, slope));
             dbias[a * s.B + b] += (T)g;
         }
@@ -59,9 +67,11 @@ __device__ __noinline__ void trailing_carefully(
 // Both passes at once: a team does one set after the other, and keeps the sums for its elements.
 template <class X, class W, int V>
 __global__ void __launch_bounds__(V > 4 ? 256 : 384, 1) // what is gathered takes registers
-    backward_trailing(const __grid_constant__ Shape s, const __grid_constant__ Parts parts, const X* dy, const X* x,
-                      const W* weight, const double* mean, const double* rstd, X* dx,
-                      typename Computed<X>::type* dweight, typename Computed<X>::type* dbias)
+    backward_trailing(
+        const __grid_constant__ Shape s, const __grid_constant__ Parts parts, const X* __restrict__ dy,
+        const X* __restrict__ x, const W* __restrict__ weight, const double* __restrict__ mean,
+        const double* __restrict__ rstd, X* __restrict__ dx, typename Computed<X>::type* __restrict__ dweight,
+        typename Computed<X>::type* __restrict__ dbias)
 {
     typedef typename Computed<X>::type T;
     DYNAMIC_SHARED(memory);
@@ -110,26 +120,25 @@ __global__ void __launch_bounds__(V > 4 ? 256 : 384, 1) // what is gathered take
         }
     }
 
-    // The teams of a block, one after the other.
+    // The teams of a block, as a tree; teams are a power of two.
     Gathered<T, V>* shared = (Gathered<T, V>*)(memory + SCRATCH);
     dweight += part * s.A * s.B;
     dbias += part * s.A * s.B;
 #pragma unroll
     for (int k = 0; k < FEW; ++k) {
-        __syncthreads();
+        __syncthreads(); // what was shared has been read
         shared[threadIdx.x] = gathered[k];
-        __syncthreads();
+        for (int step = teams / 2; step > 0; step /= 2) {
+            __syncthreads();
+            if (t < step)
+                add(shared[threadIdx.x], shared[threadIdx.x + step * s.team]);
+        }
         int strip = slot * s.piece + lane + k * s.lanes;
         if (t > 0 || lane + k * s.lanes >= s.piece || strip >= s.strips)
             continue;
-        for (int other = 1; other < teams; ++other)
-            for (int v = 0; v < V; ++v) {
-                gathered[k].dweight[v] += shared[other * s.team + team.rank].dweight[v];
-                gathered[k].dbias[v] += shared[other * s.team + team.rank].dbias[v];
-            }
         for (int v = 0; v < V; ++v) {
-            dweight[a * s.B + strip * V + v] = gathered[k].dweight[v];
-            dbias[a * s.B + strip * V + v] = gathered[k].dbias[v];
+            dweight[a * s.B + strip * V + v] = shared[threadIdx.x].dweight[v];
+            dbias[a * s.B + strip * V + v] = shared[threadIdx.x].dbias[v];
         }
     }
 
@@ -146,9 +155,11 @@ __global__ void __launch_bounds__(V > 4 ? 256 : 384, 1) // what is gathered take
 // each strip of each part.
 template <class X, class W, int V>
 __global__ void __launch_bounds__(256)
-    gradients_trailing(const __grid_constant__ Shape s, const __grid_constant__ Parts parts, const X* dy, const X* x, const W* weight, const Slope* slopes,
-                       const double* mean, const double* rstd, X* dx, typename Computed<X>::type* dweight,
-                       typename Computed<X>::type* dbias)
+    gradients_trailing(
+        const __grid_constant__ Shape s, const __grid_constant__ Parts parts, const X* __restrict__ dy,
+        const X* __restrict__ x, const W* __restrict__ weight, const Slope* __restrict__ slopes,
+        const double* __restrict__ mean, const double* __restrict__ rstd, X* __restrict__ dx,
+        typename Computed<X>::type* __restrict__ dweight, typename Computed<X>::type* __restrict__ dbias)
 {
     typedef typename Computed<X>::type T;
     long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x, strips = s.A * s.strips;
@@ -178,8 +189,8 @@ __global__ void __launch_bounds__(256)
         Strip<X, V> out = gradient(xs, g, slope, 1.0);
         if (slope.odd != 0.0)
             for (int v = 0; v < V; ++v) {
-                double w = weight ? (double)widen(weight[ab + v]) : 1.0;
-                narrow(out.at[v], (T)careful_gradient((double)widen(xs.at[v]), (double)widen(dys.at[v]) * w, slope));
+                double w = weight ? exact(weight[ab + v]) : 1.0;
+                put(out.at[v], careful_gradient(exact(xs.at[v]), exact(dys.at[v]) * w, slope));
             }
         store(dx + e, out);
     }
@@ -192,7 +203,8 @@ __global__ void __launch_bounds__(256)
 // Sums over so many rows of a (rows, width) matrix, for each of two that follow one another. Eight threads
 // for each number, each of which adds every eighth row.
 template <class From, class To>
-__global__ void __launch_bounds__(256) fold_parameters(const From* from, To* to, long long rows, long long width, int together)
+__global__ void __launch_bounds__(256)
+    fold_parameters(const From* __restrict__ from, To* __restrict__ to, long long rows, long long width, int together)
 {
     DYNAMIC_SHARED(memory);
     double* sums = (double*)memory;

@@ -16,7 +16,7 @@ if not LIBRARIES:
     pytest.skip("needs nvidia-cuda-nvrtc", allow_module_level=True)
 
 STRIPS = {"half16": 8, "bfloat16": 8, "float": 4, "double": 2}
-RUNS = [(x, architecture) for x in STRIPS for architecture in ("sm_80", "sm_90")]
+RUNS = [(x, architecture) for x in STRIPS for architecture in ("sm_80", "sm_90")] + [("bfloat16", "sm_75")]
 WHOLE = [("half16", "sm_90"), ("float", "sm_90"), ("double", "sm_80")]  # with all their variants
 ALL_REGISTERS = 65_536  # of a multiprocessor
 # Threads of a block, and how many blocks a multiprocessor must have registers for.
@@ -47,6 +47,10 @@ def names(x, whole=True):
     for weight, n in {(x, v), (wide, v), (x, 1)} if whole else [(x, v)]:
         each += [f"{name}<{x}, {weight}, {n}>" for name in both]
         each += [f"{name}<{x}, {weight}, {n}, {more}>" for name, more in clusters]
+    if whole:
+        each += [f"{name}<{x}, {x}, {v // 2}>" for name in ("forward", "backward") if v > 2]
+        each += [f"backward_cluster<{x}, {x}, {v}, 2>", f"forward_cluster<{x}, {x}, {v}, 1, 4>"]
+        each += ["fold_parameters<double, double>", "fold_parameters<float, double>"]
     return sorted(each)
 
 
@@ -69,7 +73,7 @@ def text(program, what):
 def source():
     """All kernels as one text; `launch`, which puts them together, needs CuPy."""
     folder = Path(__file__).parents[3] / "gnref" / "kernels" / "cuda"
-    order = re.search(r"FILES = \((.*)\)", (folder / "launch.py").read_text(encoding="utf-8")).group(1)
+    order = re.search(r"FILES = \(([^)]*)\)", (folder / "launch.py").read_text(encoding="utf-8")).group(1)
     return "".join((folder / f"{name}.cu").read_text(encoding="utf-8") for name in re.findall(r"\w+", order))
 
 
@@ -81,6 +85,7 @@ def compiled(code, instances, architecture):
     for name in instances:
         nvrtc().nvrtcAddNameExpression(program, name.encode())
     options = [b"-std=c++17", f"--gpu-architecture={architecture}".encode(), b"--ptxas-options=-v"]
+    options.append(b"-ftz=true")  # which CuPy always adds: float's smallest numbers are taken for 0
     given = (ctypes.c_char_p * len(options))(*options)
     failed = nvrtc().nvrtcCompileProgram(program, len(options), given)
     return not failed, text(program, "ProgramLog"), "" if failed else text(program, "PTX")
@@ -116,7 +121,10 @@ def test_every_kernel_compiles(x, architecture):
         for function, nbytes in spilled.items():
             assert nbytes <= (CAREFUL if "careful" in plain(function) else 0), (kernel, function)
     for part in ptx.split(".entry ")[1:]:
-        assert_words_are_long(part.partition("(")[0], part, architecture)
+        assert_words_are_long(part.partition("(")[0], part, x, architecture)
+    for part in re.split(r"\.(?:entry|func)", ptx):
+        if x != "half16" and re.search(r"\b_Z\d+\w*careful", part.partition("{")[0]):
+            assert "cvt.ftz.f64.f32" not in part
 
 
 def budget(kernel):
@@ -126,13 +134,15 @@ def budget(kernel):
     return ALL_REGISTERS // (threads * (1 if twice else blocks))
 
 
-def assert_words_are_long(kernel, ptx, architecture):
+def assert_words_are_long(kernel, ptx, x, architecture):
     """16 bytes are moved at once, and clusters are what they are called."""
     if "cluster" in kernel and architecture == "sm_90":
+        assert ".reqnctapercluster" in ptx
         assert "mapa" in ptx
         assert "barrier.cluster" in ptx
-    if re.search(r"(half16|bfloat16|f|d)(S0_|f|d)?Li1E", kernel):
-        return  # single numbers
+    numbers = re.search(r"Li(\d+)E", kernel)  # at a time
+    if numbers is None or int(numbers[1]) < STRIPS[x]:
+        return
     if re.match(rf"_Z\d+({READING}|{WRITING})\w*I", kernel):
         assert re.search(r"ld\.global(\.nc)?\.v(4\.[buf]32|2\.[buf]64)", ptx), kernel
     if re.match(rf"_Z\d+({WRITING})\w*I", kernel):

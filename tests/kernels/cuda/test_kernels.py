@@ -154,7 +154,9 @@ def test_the_range_of_float64_is_no_limit(cupy, scale):
 
 
 @pytest.mark.parametrize(
-    "slots", [(4, 1, 3, 2, 16), (4, 1, 3, 5, 1), (4, 20, 3, 2, 1), (4, 1, 1, 3, 700)], ids=str
+    "slots",
+    [(4, 1, 3, 2, 16), (4, 1, 3, 5, 1), (4, 20, 3, 2, 1), (4, 20, 8, 1, 1), (4, 1, 1, 3, 700)],
+    ids=str,
 )
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_bad_number_stays_in_its_set(order, cupy, slots, bad):
@@ -168,6 +170,14 @@ def test_a_bad_number_stays_in_its_set(order, cupy, slots, bad):
         assert np.isnan(got[name][1, :, 0]).all()
         got[name][1, :, 0] = good[name][1, :, 0]
         assert np.array_equal(got[name], good[name])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("slots", [(9000, 1, 1, 4, 1), (5000, 1, 1, 8, 1)], ids=str)
+def test_roundings_do_not_pile_up_over_many_sets(cupy, dtype, slots):
+    x, dy, weight, bias = arrays(slots, dtype)
+    x[:], dy[:] = x[0], 1.1  # every addition rounds the same way
+    assert_close(x, dy, weight, bias, cupy=cupy)
 
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)

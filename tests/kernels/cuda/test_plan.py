@@ -75,7 +75,19 @@ def test_a_cut_hangs_on_the_set_alone():
 
 @pytest.mark.parametrize("examples", [1, 3, 4, 5, 127, 128, 129, 4096, 100_000])
 @pytest.mark.parametrize("teams", [1, 8, 64])
-def test_parts_cover_all_examples_and_stay_short(examples, teams):
-    parts, sets = plans.parts_of(examples, teams)
-    assert parts * sets >= examples > (parts - 1) * sets
+@pytest.mark.parametrize("parts", [1, 128, 924])
+def test_parts_stay_short_and_have_as_many_sets_for_each_team(examples, teams, parts):
+    sets = plans.sets_of_part(examples, parts, teams)
+    assert sets % teams == 0
     assert sets <= plans.GATHERED * teams
+    assert sets >= min(4 * teams, examples)
+
+
+@pytest.mark.parametrize("O", [6272, 16_384, 51_200, 100_000])
+@pytest.mark.parametrize(("B", "itemsize"), [(128, 4), (1024, 4), (1024, 2), (4096, 2)])
+def test_backward_over_last_axes_comes_in_whole_waves(O, B, itemsize):
+    found = plans.plan((O, 1, 1, B, 1), itemsize, plans.Limits(*H100), backward=True)
+    registers = 136 if found.cut.strip <= 4 else 200
+    resident = H100[0] * (plans.REGISTERS // (registers * found.threads))
+    waves = found.grid / resident
+    assert waves > 0.9 * -(-found.grid // resident) or found.sets == 4 * found.threads // found.team
