@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -108,13 +109,12 @@ def strides(a: Any) -> tuple[int, ...] | None:
 
 def like_layout(a: Any, x: Any) -> Any:
     """Return ``a`` (x's shape and dtype) laid out in memory as a new array like x would be."""
-    if strides(x) is None:
+    wanted = strides_like(x)
+    if wanted is None or wanted == strides(a):
         return a
+    if _long(wanted, a.shape) == _long(strides(a), a.shape):
+        return _with_strides(a, wanted)
     target = empty_like(x)
-    if strides(target) == strides(a):
-        return a
-    if 0 in a.shape or _long_strides(target) == _long_strides(a):
-        return _with_strides(a, strides(target))
     target[...] = a
     return target
 
@@ -133,6 +133,37 @@ def empty_like(x: Any) -> Any:
     return namespace(x).empty_like(x)
 
 
+def strides_like(x: Any) -> tuple[int, ...] | None:
+    """The strides that `empty_like` would give, without its memory: x may fill half of a device."""
+    if isinstance(x, np.ndarray):  # the system gives memory when it is written, and this never is
+        return np.empty_like(x, subok=False).strides
+    if array_api_compat.is_torch_array(x):  # which has rules of its own, and a device without memory
+        return tuple(sys.modules["torch"].empty_like(x, device="meta").stride())
+    own = strides(x)
+    return None if own is None else _by_numpys_rules(tuple(x.shape), own, x.dtype.itemsize)
+
+
+def _by_numpys_rules(shape: tuple[int, ...], own: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """C order or Fortran's where the strides are so, else their order of axes without gaps. CuPy agrees."""
+    if 0 in shape:  # any will do
+        return own
+    axes = range(len(shape))
+    for order in (axes, axes[::-1]):
+        made = _packed(shape, order, itemsize)
+        if _long(made, shape) == _long(own, shape):
+            return made
+    return _packed(shape, sorted(axes, key=lambda axis: -abs(own[axis])), itemsize)
+
+
+def _packed(shape: tuple[int, ...], order: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """Strides without gaps for axes that come in this order in memory, the fastest last."""
+    made, stride = [0] * len(shape), itemsize
+    for axis in reversed(order):
+        made[axis] = stride
+        stride *= shape[axis]
+    return tuple(made)
+
+
 def check_out(out: Any, x: Any, inputs: dict[str, Any]) -> None:
     """Raise unless ``out`` can take a result of x's shape, dtype and layout without touching an input."""
     check_array(out, "out", x)
@@ -148,23 +179,21 @@ def check_out(out: Any, x: Any, inputs: dict[str, Any]) -> None:
         )
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise ValueError("out is read-only; expected an array that can be written")
-    laid_alike = _long_strides(out) in (_long_strides(x), _long_strides(empty_like(x)))
+    shape, layout = tuple(x.shape), strides_like(x)
+    laid_alike = _long(strides(out), shape) in (_long(strides(x), shape), _long(layout, shape))
     # A broadcast x, or a sliding window, has no layout that a result could take: any will do.
     if _overlaps_itself(out) or not (laid_alike or _overlaps_itself(x)):
-        raise ValueError(
-            f"out has strides {strides(out)}; expected the layout of x: {strides(empty_like(x))}"
-        )
+        raise ValueError(f"out has strides {strides(out)}; expected the layout of x: {layout}")
     for name, a in inputs.items():
         if a is not None and _overlap(out, a):
             raise ValueError(f"out may share memory with {name}; expected an array that overlaps no input")
 
 
-def _long_strides(a: Any) -> tuple[int, ...] | None:
+def _long(own: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """The strides that matter: those of axes longer than 1."""
-    own = strides(a)
-    if own is None or 0 in a.shape:
+    if own is None or 0 in shape:
         return None
-    return tuple(stride for stride, size in zip(own, a.shape, strict=True) if size > 1)
+    return tuple(stride for stride, size in zip(own, shape, strict=True) if size > 1)
 
 
 def _overlaps_itself(a: Any) -> bool:
@@ -186,18 +215,22 @@ def _overlap(a: Any, b: Any) -> bool:
             return bool(np.shares_memory(a, b, max_work=10_000))  # type: ignore[arg-type]
         except np.exceptions.TooHardError:
             return True
-    if array_api_compat.is_torch_array(a):
+    if array_api_compat.is_torch_array(a) or array_api_compat.is_cupy_array(a):
+        # By their ends alone: CuPy's shares_memory sorts the addresses of all elements, and waits for it.
         return _span(a)[0] < _span(b)[1] and _span(b)[0] < _span(a)[1]
-    if array_api_compat.is_cupy_array(a):
-        return bool(namespace(a).shares_memory(a, b))
     try:
         return bool(np.shares_memory(np.asarray(a), np.asarray(b)))
     except (TypeError, ValueError, RuntimeError):  # memory that NumPy cannot look into
         return a is b
 
 
-def _span(t: Any) -> tuple[int, int]:
-    """First byte of a PyTorch tensor, and the one after its last."""
-    reach = sum((size - 1) * stride for size, stride in zip(t.shape, t.stride(), strict=True))
-    start = int(t.data_ptr())
-    return start, start + (reach + 1) * t.element_size() if t.numel() else start
+def _span(a: Any) -> tuple[int, int]:
+    """First byte of a PyTorch tensor or a CuPy array, and the one after its last."""
+    in_torch = array_api_compat.is_torch_array(a)
+    itemsize = a.element_size() if in_torch else a.dtype.itemsize
+    start, unit = (a.data_ptr(), itemsize) if in_torch else (a.data.ptr, 1)
+    if 0 in a.shape:
+        return int(start), int(start)
+    reach = [unit * (size - 1) * stride for size, stride in zip(a.shape, strides(a) or (), strict=True)]
+    before, behind = (sum(step for step in reach if (step > 0) == ahead) for ahead in (False, True))
+    return int(start + before), int(start + behind + itemsize)

@@ -93,13 +93,18 @@ def plan(
     out: Array | None,
     axes: dict[str, Any],
 ) -> Plan:
-    """What `make_plan` finds out, recalled for NumPy arrays that look like an earlier one."""
-    if type(x) is not np.ndarray or type(backend) not in PLAIN:
-        return make_plan(norm, x, backend, axes, weight=weight, bias=bias, out=out)
+    """What `make_plan` finds out, recalled for NumPy's and CuPy's arrays that look like an earlier one."""
+    ready = None
+    if type(x) is not np.ndarray:
+        if not is_cupy_array(x):
+            return make_plan(norm, x, backend, axes, weight=weight, bias=bias, out=out)
+        ready = dispatch.status("cuda")  # None is for NumPy's arrays, which may look the same
+    if type(backend) not in PLAIN:
+        return make_plan(norm, x, backend, axes)
     for value in axes.values():
         if type(value) is not int and not is_plain(value):
             return make_plan(norm, x, backend, axes)
-    key = norm, x.shape, x.strides, x.dtype, backend, dispatch.FROM_ENVIRONMENT, *axes.values()
+    key = norm, x.shape, x.strides, x.dtype, ready, backend, dispatch.FROM_ENVIRONMENT, *axes.values()
     found = PLANS.get(key)
     if found is None:
         found = make_plan(norm, x, backend, axes)
@@ -186,11 +191,11 @@ def run_forward(
         bias5 = None if bias is None else bias.reshape(weights)
         y5, mean, var, rstd = p.run.forward(x.reshape(slots), weight5, bias5, eps, v.center)
         return y5.reshape(x.shape), mean, var, rstd
-    x5, weight5, bias5 = fold(v, x, weight, bias)
-    out5 = fold_out(v, out)
-    with quiet():
+    with place(x):
+        x5, weight5, bias5 = fold(v, x, weight, bias)
+        out5 = fold_out(v, out)
         y5, *stats = p.run.forward(x5, weight5, bias5, eps, v.center, out5)
-    return finish(v, y5, x, out, out5), *stats
+        return finish(v, y5, x, out, out5), *stats
 
 
 def forward_frozen(
@@ -216,14 +221,14 @@ def forward_frozen(
     if out is not None:
         check_out(out, x, {"x": x, **given, "weight": weight, "bias": bias})
     name = choose(x, backend, **given, weight=weight, bias=bias, out=out)
-    mean, var = widen(running_mean), widen(running_var)
-    x5, weight5, bias5 = fold(v, x, weight, bias)
-    with quiet():
+    with place(x):
+        mean, var = widen(running_mean), widen(running_var)
         rstd = reciprocal_std(var, eps)
+        x5, weight5, bias5 = fold(v, x, weight, bias)
         out5 = fold_out(v, out)
         y5 = kernels(name).apply(x5, fold_stat(v, mean), fold_stat(v, rstd), weight5, bias5, out5)
-    saved = Saved("batch_frozen", x, weight, bias, eps, mean, var, rstd, v, name, straight=False)
-    return finish(v, y5, x, out, out5), saved
+        y = finish(v, y5, x, out, out5)
+    return y, Saved("batch_frozen", x, weight, bias, eps, mean, var, rstd, v, name, straight=False)
 
 
 def backward(
@@ -265,16 +270,16 @@ def run_backward(
         check_out(out, x, {"dy": dy, "x": x, "weight": weight, "bias": saved.bias})
     check_not_followed(saved.backend, dy=dy, x=x, weight=weight, out=out)
     run = kernels(saved.backend)
-    x5, weight5, _ = fold(v, x, weight, None)
-    dy5 = v.x.fold(namespace(x), dy)
-    mean, rstd = fold_stat(v, saved.mean), fold_stat(v, saved.rstd)
-    out5 = fold_out(v, out)
-    with quiet():
+    with place(x):
+        x5, weight5, _ = fold(v, x, weight, None)
+        dy5 = v.x.fold(namespace(x), dy)
+        mean, rstd = fold_stat(v, saved.mean), fold_stat(v, saved.rstd)
+        out5 = fold_out(v, out)
         if saved.norm == "batch_frozen":
             dx5, dweight, dbias = run.backward_given(dy5, x5, mean, rstd, weight5, out5)
         else:
             dx5, dweight, dbias = run.backward(dy5, x5, mean, rstd, weight5, v.center, out5)
-    return finish(v, dx5, x, out, out5), dweight, dbias
+        return finish(v, dx5, x, out, out5), dweight, dbias
 
 
 def fold(
@@ -334,7 +339,7 @@ def finish_param(saved: Saved, dparam: Array, param: Array | None) -> Array | No
         with quiet():
             return dparam.astype(param.dtype, copy=False)
     xp = namespace(param)
-    with quiet():  # a sum may be more than 16 bits hold
+    with place(param):  # quietly: a sum may be more than 16 bits hold
         return xp.astype(saved.view.params.unfold(xp, dparam), param.dtype, copy=False)
 
 
@@ -378,6 +383,11 @@ def check_needs(needs: Iterable[str]) -> tuple[str, ...]:
         if name not in NEEDS:
             raise ValueError(f"needs has {name!r}; expected names among {', '.join(NEEDS)}")
     return wanted
+
+
+def place(a: Array) -> Any:
+    """Where to compute with an array: on a CuPy array's device, which need not be the current one."""
+    return a.device if type(a) is not np.ndarray and is_cupy_array(a) else quiet()
 
 
 def quiet() -> np.errstate:

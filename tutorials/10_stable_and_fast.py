@@ -625,4 +625,5 @@ elif 2 * x.nbytes < cache_size():
 #
 # - [Tutorial 11](11_test_your_own): test a kernel of yours, and see these mistakes in released libraries.
 # - [Tutorial 4](04_backward): the sums that dx and dweight need.
+# - [Tutorial 12](12_gpu): the same calls on a GPU, where memory is the limit, too.
 # - `gnref bench`: every norm on your machine, beside other libraries.

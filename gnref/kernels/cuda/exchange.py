@@ -68,9 +68,11 @@ def from_torch(tensor: Tensor) -> Array:
 
 
 def to_torch(array: Array) -> Tensor:
-    """A tensor on the memory of a CuPy array."""
+    """A tensor on the memory of a CuPy array; where that is PyTorch's own, one like PyTorch's others."""
     import torch
 
+    if isinstance(array.data.mem, Room):
+        return array.data.mem.tensor_of(array)
     if array.dtype.name != "bfloat16":
         return torch.from_dlpack(array.__dlpack__(stream=NO_WAIT))
     return torch.from_dlpack(array.view(np.int16).__dlpack__(stream=NO_WAIT)).view(torch.bfloat16)
@@ -130,5 +132,26 @@ def memory(nbytes: int, tensor: Tensor, device: int) -> Any:
     except torch.cuda.OutOfMemoryError:
         held = torch.cuda.memory_allocated(device)
         raise cupy.cuda.memory.OutOfMemoryError(nbytes, held) from None
-    owned = cupy.cuda.UnownedMemory(room.data_ptr(), nbytes, room, device)
-    return cupy.cuda.MemoryPointer(owned, 0)
+    return cupy.cuda.MemoryPointer(Room(room, nbytes, device), 0)
+
+
+class Room(cupy.cuda.UnownedMemory):  # type: ignore[misc]  # which has no types
+    """Memory of PyTorch's as CuPy takes it."""
+
+    def __init__(self, room: Tensor, nbytes: int, device: int) -> None:
+        super().__init__(room.data_ptr(), nbytes, room, device)
+        self.room = room
+
+    def tensor_of(self, array: Array) -> Tensor:
+        """A tensor on what an array has of it.
+
+        DLPack would give it a storage that PyTorch takes for somebody else's: it could not be resized, and
+        `record_stream` would do nothing.
+        """
+        import torch
+
+        unit = array.itemsize
+        begin = (array.data.ptr - self.ptr) // unit
+        strides = [stride // unit for stride in array.strides]
+        new = torch.empty(0, dtype=getattr(torch, array.dtype.name), device=self.room.device)
+        return new.set_(self.room.untyped_storage(), begin, array.shape, strides)

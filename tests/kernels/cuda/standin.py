@@ -57,6 +57,10 @@ class Launch(NamedTuple):
 
 launches: list[Launch] = []
 streams: list[int] = []  # that on which each of them was made
+waits: list[str] = []  # who has waited for the device
+allocations: list[int] = []  # the bytes of each new array
+entered: list[int] = []  # the devices that were made current
+current = [0]  # the device that is, at the end, and those that were before
 
 
 def cluster_of(name):
@@ -107,7 +111,8 @@ class Memory:
     """Bytes between protected ones: next to those behind, or, in REVERSE, next to those before."""
 
     def __init__(self, nbytes):
-        self.nbytes = nbytes
+        allocations.append(nbytes)
+        self.nbytes, self.device_id = nbytes, current[-1]
         self.inner = -(-nbytes // PAGE) * PAGE
         total = self.inner + 2 * GUARD
         start = libc().mmap(None, total, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
@@ -150,7 +155,7 @@ class MemoryPointer:
     """`cupy.cuda.MemoryPointer`, as an allocator returns it; NumPy takes it for an array of bytes."""
 
     def __init__(self, mem, offset):
-        self.mem, self.ptr = mem, mem.ptr + offset
+        self.mem, self.ptr, self.device_id = mem, mem.ptr + offset, mem.device_id
         self.__array_interface__ = {
             "shape": (mem.size,),
             "typestr": "|u1",
@@ -168,6 +173,7 @@ def using_allocator(allocator=None):
     global allocate
 
     def fill(nbytes):
+        allocations.append(nbytes)
         pointer = allocator(nbytes)
         if not isinstance(pointer, MemoryPointer):
             raise TypeError(f"expected a MemoryPointer from the allocator, got {type(pointer)}")
@@ -226,8 +232,22 @@ def unwrap(argument):
     return argument
 
 
-def on_arrays(function):
-    """A function of NumPy's, for the arrays of the stand-in."""
+def place_of(a):
+    """The number of the device that an array lies on."""
+    return getattr(owner(a._a), "device_id", 0)
+
+
+def check_here(*arrays):
+    """Raise unless arrays lie on the current device: another one may be out of its reach."""
+    for a in arrays:
+        if isinstance(a, tuple | list):
+            check_here(*a)
+        elif isinstance(a, ndarray) and place_of(a) != current[-1]:
+            raise Fault(f"an array on device {place_of(a)} is computed with on device {current[-1]}")
+
+
+def on_arrays(function, *of):
+    """A function of NumPy's, or a method of an array, for the arrays of the stand-in."""
 
     @functools.wraps(function, assigned=("__name__", "__doc__"), updated=())
     def call(*args, **kwargs):
@@ -237,6 +257,8 @@ def on_arrays(function):
         kwargs = {name: unwrap(value) for name, value in kwargs.items()}
         with np.errstate(all="ignore"):  # a GPU warns of nothing
             result = function(*map(unwrap, args), **kwargs)
+        if isinstance(result, np.ndarray | np.generic) and owner(result) is None:  # no view
+            check_here(*of, *args)
         return wrap(result)
 
     return call
@@ -266,7 +288,8 @@ class ndarray:  # noqa: N801
         found = getattr(self._a, name)
         if isinstance(found, np.ndarray):
             return wrap(found)
-        return on_arrays(found) if callable(found) and name not in ("item", "tolist", "tobytes") else found
+        told = not callable(found) or name in ("item", "tolist", "tobytes")
+        return found if told else on_arrays(found, self)
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError(
@@ -287,6 +310,7 @@ class ndarray:  # noqa: N801
 
     def get(self, stream=None, order="C", out=None, blocking=True):
         """A NumPy array of the same numbers."""
+        waits.append("get")
         if out is None:
             return self._a.copy(order)
         out[...] = self._a
@@ -301,20 +325,23 @@ class ndarray:  # noqa: N801
         def copy_from_device_async(src, size, stream=None):
             ctypes.memmove(here.ptr, src.ptr, size)
 
-        here = SimpleNamespace(ptr=self._a.__array_interface__["data"][0], device=self.device)
+        mem = getattr(owner(self._a), "mem", owner(self._a))
+        here = SimpleNamespace(ptr=self._a.__array_interface__["data"][0], device=self.device, mem=mem)
         here.copy_from_device_async = copy_from_device_async
         return here
 
-    number = 0  # of its device, which a test may change
-
     @property
     def device(self):
-        return Device(self.number)
+        return Device(place_of(self))
 
     def __getitem__(self, index):
-        return wrap(self._a[unwrap(index)])
+        parts = index if isinstance(index, tuple) else (index,)
+        if not any(part is Ellipsis for part in parts):
+            parts += (Ellipsis,)  # so that one number is a view too
+        return on_arrays(self._a.__getitem__, self)(parts)
 
     def __setitem__(self, index, value):
+        check_here(self, value)
         with np.errstate(all="ignore"):
             self._a[unwrap(index)] = unwrap(value)
 
@@ -386,6 +413,10 @@ def writable(a):
     """The same, for an array that NumPy takes to be read-only since DLPack did not tell."""
     interface = {**a.__array_interface__, "data": (a.__array_interface__["data"][0], False)}
     return np.asarray(SimpleNamespace(__array_interface__=interface, base=a))
+
+
+def shares_memory(a, b, max_work=None):
+    raise Fault("shares_memory sorts the addresses of all elements, and waits for the device")
 
 
 def as_strided(x, shape=None, strides=None):
@@ -526,6 +557,7 @@ class Function:
             self.name, tuple(map(int, grid)), tuple(map(int, block)), int(shared_mem), self.cluster
         )
         check_launch(launch, self._max_shared)
+        check_here(*args)
         values = self._values(args)
         pointers = (ctypes.c_void_p * len(values))(*[value.ctypes.data for value in values])
         sizes = [(ctypes.c_uint * 3)(*size, *[1] * (3 - len(size))) for size in (launch.grid, launch.block)]
@@ -617,10 +649,10 @@ def tell_place(message, args):
 
 
 class Device:
-    """`cupy.cuda.Device`: there is one, as `device` describes it."""
+    """`cupy.cuda.Device`: all are as `device` describes them."""
 
     def __init__(self, device=None):
-        self.id = int(getattr(device, "id", device or 0))
+        self.id = int(getattr(device, "id", current[-1] if device is None else device))
 
     @property
     def compute_capability(self):
@@ -631,16 +663,18 @@ class Device:
         return {name: value for name, value in device.items() if name != "compute_capability"}
 
     def synchronize(self):
-        pass
+        waits.append("Device")
 
     def use(self):
-        pass
+        current[-1] = self.id
 
     def __enter__(self):
+        entered.append(self.id)
+        current.append(self.id)
         return self
 
     def __exit__(self, *error):
-        pass
+        current.pop()
 
     def __eq__(self, other):
         return isinstance(other, Device) and other.id == self.id
@@ -657,10 +691,10 @@ class Stream:
     ptr = 0
 
     def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
-        pass
+        self.ptr = id(self) if non_blocking else 0
 
     def synchronize(self):
-        pass
+        waits.append("Stream")
 
     @classmethod
     def from_external(cls, obj):
@@ -683,16 +717,20 @@ Stream.current = [Stream.null]
 
 
 class Event:
-    """`cupy.cuda.Event`, on the processor's clock: a kernel is done when its call returns."""
+    """`cupy.cuda.Event`, on the processor's clock; what is before it counts as done when somebody waits."""
 
     def __init__(self, block=False, disable_timing=False, interprocess=False):
-        self.time = None
+        self.time, self.waits = None, 0
 
     def record(self, stream=None):
-        self.time = time.perf_counter()
+        self.time, self.waits = time.perf_counter(), len(waits)
+
+    @property
+    def done(self):
+        return len(waits) > self.waits
 
     def synchronize(self):
-        pass
+        waits.append("Event")
 
 
 def get_elapsed_time(start_event, end_event):
@@ -729,10 +767,10 @@ class Module(ModuleType):
 
 def make_modules():
     """The stand-in and its parts, by name."""
-    runtime = Module(
-        "cupy.cuda.runtime", CUDARuntimeError=CUDARuntimeError, getDeviceCount=lambda: 1, getDevice=lambda: 0
-    )
+    runtime = Module("cupy.cuda.runtime", CUDARuntimeError=CUDARuntimeError, getDeviceCount=lambda: 1)
+    runtime.getDevice = lambda: current[-1]
     runtime.getDeviceProperties = lambda device: {"name": b"stand-in", "totalGlobalMem": 80 << 30}
+    runtime.memGetInfo = lambda: (60 << 30, 80 << 30)
     runtime.driverGetVersion = runtime.runtimeGetVersion = lambda: 13000
     driver = Module("cupy.cuda.driver", CUDADriverError=CUDADriverError)
     memory = Module("cupy.cuda.memory", OutOfMemoryError=OutOfMemoryError)
@@ -756,7 +794,7 @@ def make_modules():
     linalg, fft = Module("cupy.linalg", np.linalg), Module("cupy.fft", np.fft)
     tricks = Module("cupy.lib.stride_tricks", as_strided=as_strided)
     lib = Module("cupy.lib", stride_tricks=tricks)
-    own = ndarray, RawModule, empty, empty_like, array, asarray, asnumpy, from_dlpack
+    own = ndarray, RawModule, empty, empty_like, array, asarray, asnumpy, from_dlpack, shares_memory
     cupy = Module(
         "cupy", np, cuda=cuda, linalg=linalg, fft=fft, lib=lib, **{part.__name__: part for part in own}
     )
@@ -823,5 +861,6 @@ def installed():
         order, stale = FORWARD, False
         device.clear()
         device.update(H100)
-        launches.clear()
-        streams.clear()
+        current[:] = [0]
+        for told in launches, streams, allocations, entered:
+            told.clear()

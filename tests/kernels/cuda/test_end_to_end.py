@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import gnref
+from gnref import dispatch, passes
 
 SHAPE = (4, 6, 5, 4)
 
@@ -107,3 +108,114 @@ def test_the_reference_runs_on_cupy_arrays_when_asked(cupy):
     x, _, weight, bias = arrays()
     y = gnref.group_norm(*map(cupy.asarray, (x,)), 3, *map(cupy.asarray, (weight, bias)), backend="reference")
     np.testing.assert_allclose(cupy.asnumpy(y), gnref.group_norm(x, 3, weight, bias), atol=1e-6)
+
+
+# ---- Memory ----
+
+LARGE = (3, 12, 20, 24)  # the sums beside it are smaller
+
+
+def laid_out(cupy, a, channels_last):
+    return (
+        cupy.moveaxis(cupy.asarray(np.moveaxis(a, 1, -1).copy()), -1, 1) if channels_last else cupy.asarray(a)
+    )
+
+
+@pytest.mark.parametrize("with_out", [False, True])
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("norm", [*NORMS, "frozen"])
+def test_nothing_as_large_as_x_but_the_results(cupy, norm, channels_last, with_out):
+    import standin
+
+    rng = np.random.default_rng(0)
+    x, dy, out, dx = (laid_out(cupy, a, channels_last) for a in rng.standard_normal((4, *LARGE), np.float32))
+    mean, var, weight, bias = map(cupy.asarray, rng.uniform(0.5, 2, (4, 12)).astype(np.float32))
+    function, options = NORMS.get(norm, (gnref.batch_norm_frozen_forward, (mean, var)))
+
+    def large():
+        found = [nbytes for nbytes in standin.allocations if nbytes >= x.nbytes]
+        standin.allocations.clear()
+        return found
+
+    results = [] if with_out else [x.nbytes]
+    large()
+    y, saved = function(x, *options, weight, bias, out=out if with_out else None)
+    assert large() == results
+    gradients = gnref.backward(dy, saved, out=dx if with_out else None)
+    assert large() == results
+    assert saved.backend == "cuda"
+    assert y.strides == gradients[0].strides == x.strides
+
+
+SEEN = {
+    "the same": lambda both: both[:4],
+    "its last": lambda both: both[3:7],
+    "its first": lambda both: both[:1],
+    "backwards": lambda both: both[6:2:-1],
+    "channels backwards": lambda both: both[3:7, ::-1],
+    "all axes backwards": lambda both: both[6:2:-1, ::-1, ::-1, ::-1],
+}
+
+
+@pytest.mark.parametrize("see", SEEN.values(), ids=SEEN)
+def test_an_out_beside_x_in_one_memory(cupy, see):
+    both = cupy.asarray(np.random.default_rng(0).standard_normal((11, 6, 5, 4), np.float32))
+    x = see(both)
+    with pytest.raises(ValueError, match="out may share memory with x; expected an array that overlaps no"):
+        gnref.group_norm(x, 3, out=both[: len(x)] if len(x) == 1 else both[3 : 3 + len(x)])
+    expected, free = gnref.group_norm(x.get(), 3), both[7 : 7 + len(x)]
+    assert gnref.group_norm(x, 3, out=free) is free
+    np.testing.assert_allclose(free.get(), expected, atol=2e-5)
+
+
+# ---- What is recalled ----
+
+
+@pytest.fixture
+def made(cupy, monkeypatch):
+    """The norms of all plans that were made."""
+    norms, make = [], passes.make_plan
+
+    def spy(norm, *given, **others):
+        norms.append(norm)
+        return make(norm, *given, **others)
+
+    monkeypatch.setattr(passes, "make_plan", spy)
+    return norms
+
+
+def test_a_plan_is_made_once(cupy, made):
+    x, dy, weight, bias = map(cupy.asarray, arrays())
+    first, again = (gnref.group_norm(x, 3, weight, bias) for _ in range(2))
+    assert made == ["group"]
+    assert np.array_equal(cupy.asnumpy(first), cupy.asnumpy(again))
+    gnref.group_norm(dy, 3)
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: (x[:2], {"num_groups": 3}),
+        lambda x: (x.astype(np.float64), {"num_groups": 3}),
+        lambda x: (x[..., ::-1], {"num_groups": 3}),
+        lambda x: (x, {"num_groups": 2}),
+        lambda x: (x, {"num_groups": 3, "backend": "reference"}),
+        lambda x: (x.get(), {"num_groups": 3}),
+    ],
+)
+def test_another_look_is_another_plan(cupy, made, change):
+    x = cupy.asarray(arrays()[0])
+    gnref.group_norm(x, 3)
+    other, words = change(x)
+    gnref.group_norm(other, **words)
+    assert made == ["group"] * 2
+
+
+def test_a_device_that_is_lost_is_another_plan(cupy, made, monkeypatch):
+    x = cupy.asarray(arrays()[0])
+    assert gnref.group_norm_forward(x, 3)[1].backend == "cuda"
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", lambda: 0)
+    dispatch.status.cache_clear()
+    assert gnref.group_norm_forward(x, 3)[1].backend == "reference"
+    assert made == ["group"] * 2

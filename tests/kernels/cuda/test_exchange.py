@@ -244,6 +244,132 @@ def test_results_are_not_copied_and_lie_in_pytorch_s_memory(seen, layout, shape)
     assert {y.data_ptr(), saved.mean.data_ptr(), dx.data_ptr()} <= seen.new.keys()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("norm", CALLS)
+def test_results_are_tensors_like_pytorch_s_own(cuda, norm, dtype):
+    saved, got = both_passes(norm, *problem(norm, dtype))
+    for name, result in (got | (statistics(saved) if norm != "frozen" else {})).items():
+        if result is not None:
+            assert result.untyped_storage().resizable(), name
+    got["y"].untyped_storage().resize_(0)
+
+
+PARTS = {
+    "all": lambda a: a,
+    "a row": lambda a: a[1],
+    "the end": lambda a: a[1:, 2:],
+    "transposed": lambda a: a.T,
+    "with gaps": lambda a: a[:, ::2],
+    "one number": lambda a: a[2, 3],
+    "nothing": lambda a: a[3:],
+    "seen many times": lambda a: a[None, :, :1],
+}
+
+
+def assert_in_room(array, tensor, dtype, rooms):
+    room = rooms[-1]
+    assert tensor.untyped_storage().data_ptr() == room.untyped_storage().data_ptr()
+    assert tensor.untyped_storage().resizable()
+    assert tensor._base is None, "what is done to it in place is not done to others"
+    assert (tensor.dtype, tensor.shape) == (getattr(torch, dtype), array.shape)
+    assert tensor.stride() == tuple(stride // array.itemsize for stride in array.strides)
+    assert array.size == 0 or tensor.data_ptr() == array.data.ptr
+
+
+@pytest.fixture
+def rooms(monkeypatch):
+    """The tensors that gave CuPy memory."""
+    lent, new_empty = [], torch.Tensor.new_empty
+
+    def spy(tensor, *size, **options):
+        lent.append(new_empty(tensor, *size, **options))
+        return lent[-1]
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", spy)
+    return lent
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+def test_a_part_of_pytorch_s_memory_is_that_part(cuda, cupy, rooms, part, dtype):
+    from gnref.kernels.cuda import exchange
+
+    with exchange.place_of(random(1)):
+        whole = cupy.empty((3, 4), exchange.bfloat16() if dtype == "bfloat16" else dtype)
+    whole[...] = cupy.asarray(np.arange(12).reshape(3, 4))
+    array = part(whole)
+    tensor = exchange.to_torch(array)
+    assert_in_room(array, tensor, dtype, rooms)
+    assert tensor.tolist() == array.astype(np.float64).get().tolist()
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (), (1, 1)])
+def test_little_or_nothing_of_pytorch_s_memory(cuda, cupy, rooms, shape):
+    from gnref.kernels.cuda import exchange
+
+    with exchange.place_of(random(1)):
+        array = cupy.empty(shape, np.float64)
+    assert_in_room(array, exchange.to_torch(array), "float64", rooms)
+
+
+def test_the_memory_stays_as_long_as_the_tensor(cuda, cupy, rooms):
+    from gnref.kernels.cuda import exchange
+
+    with exchange.place_of(random(1)):
+        array = cupy.empty(1000, np.float32)
+    array[...] = 7
+    tensor = exchange.to_torch(array)
+    del array
+    rooms.clear()
+    assert [torch.zeros(1000) for _ in range(8)]  # one of which would be where that was
+    assert tensor.eq(7).all()
+
+
+@pytest.fixture
+def large(cuda):
+    """Bytes of the new storages that PyTorch made, such as are as large as SHAPE in float32 or larger."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    found = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            given = {a.data_ptr() for a in args if isinstance(a, torch.Tensor) and a.device.type != "meta"}
+            if isinstance(result, torch.Tensor) and result.device.type != "meta":
+                storage = result.untyped_storage()
+                known = storage.data_ptr() in seen or result.data_ptr() in given
+                if not known and storage.nbytes() >= 4 * np.prod(SHAPE):
+                    found.append(storage.nbytes())
+                    seen[storage.data_ptr()] = result
+            return result
+
+    seen = {}
+    with Watch():
+        yield found
+
+
+@pytest.mark.parametrize("with_out", [False, True])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("norm", ["batch", "instance", "group", "frozen"])
+def test_nothing_as_large_as_x_but_the_results(large, norm, layout, with_out):
+    x, dy, weight, bias, between = problem(norm)
+    x, dy = (a.to(memory_format=layout) for a in (x, dy))
+    out, dx = (torch.empty_like(x), torch.empty_like(x)) if with_out else (None, None)
+    forward = getattr(gnref, f"{CALLS[norm][0]}_forward")
+    results = 0 if with_out else 1
+    large.clear()
+    y, saved = forward(x, *between, weight, bias, out=out)
+    assert large == results * [x.nbytes]
+    large.clear()
+    gradients = gnref.backward(dy, saved, out=dx)
+    assert large == results * [x.nbytes]
+    assert saved.backend == "cuda"
+    assert y.stride() == gradients[0].stride() == x.stride()
+    large.clear()
+    assert torch.empty_like(x).nbytes == x.nbytes == large[0], "which would be seen"
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_out_is_written_in_place_and_returned(seen, dtype, layout):
@@ -646,6 +772,17 @@ def test_the_real_cupy_takes_pytorch_s_memory(real):
     assert [pointer.mem.size for pointer in lent] == [48, 8, 0]
     assert all(pointer.ptr for pointer in lent)
     assert all(pointer.device_id == 0 for pointer in lent)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+def test_the_real_cupy_gives_pytorch_s_memory_back(real, rooms, part, dtype):
+    from gnref.kernels.cuda import exchange
+
+    tensor = torch.zeros(3)
+    with real.cuda.using_allocator(lambda nbytes: exchange.memory(nbytes, tensor, 0)):
+        array = part(real.empty((3, 4), exchange.bfloat16() if dtype == "bfloat16" else dtype))
+    assert_in_room(array, exchange.to_torch(array), dtype, rooms)
 
 
 def test_the_real_cupy_takes_pytorch_s_stream(real, monkeypatch):

@@ -1,6 +1,7 @@
 """What gnref asks of CuPy, and how, is what the real CuPy has: looked up without calling any of it."""
 
 import ast
+import importlib
 import inspect
 import operator
 import re
@@ -10,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[3] / "gnref" / "kernels" / "cuda"
-FILES = sorted(FOLDER.glob("*.py"))
+GNREF = Path(__file__).parents[3] / "gnref"
+FOLDER = GNREF / "kernels" / "cuda"
+AROUND = [GNREF / name for name in ("arrays.py", "axes.py", "passes.py")]
+FILES = sorted(FOLDER.glob("*.py")) + AROUND
 # Whose these are, where they are reached from something else than `cupy`.
 OWNERS = {
     **{name: "ndarray" for name in dir(np.ndarray) if not name.startswith("_")},
@@ -43,6 +46,9 @@ def uses(code):
     """Everything of CuPy that the code uses."""
     tree, found = ast.parse(code), []
     for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            found += made_as(node)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and (name := name_of(node)):
             found.append(Use(name))
         if isinstance(node, ast.Call) and (name := called(node)):
@@ -55,12 +61,25 @@ def uses(code):
     return found
 
 
+def made_as(kind):
+    """How a class calls that of CuPy which it extends."""
+    for base in kind.bases:
+        if isinstance(base, ast.Attribute) and (name := name_of(base)):
+            for node in ast.walk(kind):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "super().__init__":
+                    yield Use(name, len(node.args), tuple(keyword.arg for keyword in node.keywords))
+
+
 def name_of(node):
-    """A dotted name within CuPy; "" if it is not one."""
+    """A dotted name within CuPy, or in the namespace of its arrays ("xp"); "" if it is not one."""
     path = ast.unparse(node)
+    if re.fullmatch(r"(xp|namespace\(\w+\))\.\w+", path):
+        return f"xp.{node.attr}"
+    if re.search(r"\.data\.\w+$", path):
+        return f"cuda.MemoryPointer.{node.attr}"
     if re.fullmatch(r"cupy(\.\w+)+", path):
         return path.removeprefix("cupy.")
-    if node.attr not in OWNERS or re.fullmatch(r"(np|torch)(\.\w+)+", path):
+    if node.attr not in OWNERS or re.fullmatch(r"(np|torch|array_api_compat)(\.\w+)+", path):
         return ""
     return f"{OWNERS[node.attr]}.{node.attr}"
 
@@ -73,8 +92,11 @@ def called(node):
 
 def complaint(cupy, use):
     """What is wrong with a use; None if nothing is."""
+    home, name = cupy, use.name
+    if name.startswith("xp."):
+        home, name = importlib.import_module("array_api_compat.cupy"), name.removeprefix("xp.")
     try:
-        it = operator.attrgetter(use.name)(cupy)
+        it = operator.attrgetter(name)(home)
     except AttributeError:
         return f"no cupy.{use.name}"
     if use.positional is None:
@@ -115,7 +137,7 @@ def test_pytorch_has_all_that_is_used():
         used = node.func if isinstance(node, ast.Call) else node
         if re.fullmatch(r"torch(\.\w+)+", ast.unparse(used)):
             it = operator.attrgetter(ast.unparse(used).removeprefix("torch."))(torch)
-            if used is not node:
+            if used is not node and it is not torch.empty:  # which does not tell what it takes
                 inspect.signature(it).bind(*node.args, **{word.arg: None for word in node.keywords})
                 found.add(it)
     assert found >= {torch.from_dlpack, torch.cuda.current_stream, torch.autograd.graph.increment_version}
@@ -141,6 +163,12 @@ def test_what_is_used_is_found():
         Use("cuda.using_allocator", 1),
         Use("cuda.UnownedMemory", 4),
         Use("cuda.MemoryPointer", 2),
+        Use("cuda.MemoryPointer.mem"),
+        Use("ndarray.strides"),
+        Use("xp.may_share_memory", 2),
+        Use("xp.empty_like", 1),
+        Use("xp.permute_dims", 2),
+        Use("xp.astype", 2, ("copy",)),
         Use("cuda.memory.OutOfMemoryError", 2),
         Use("from_dlpack", 1),
         Use("ndarray.__dlpack__", 1, ("stream",)),
@@ -191,6 +219,15 @@ def test_errors_can_be_caught(real):
         ("x.astype(d, copied=False)", "cupy.ndarray.astype: got an unexpected keyword argument 'copied'"),
         ("x.__dlpack__(waits=-1)", "cupy.ndarray.__dlpack__: got an unexpected keyword argument 'waits'"),
         ("cupy.cuda.UnownedMemory(0, 0)", "cupy.cuda.UnownedMemory: missing a required"),
+        (
+            "class Room(cupy.cuda.UnownedMemory):\n def __init__(self): super().__init__(1)",
+            "cupy.cuda.UnownedMemory: missing a required",
+        ),
+        ("a.data.memory", "no cupy.cuda.MemoryPointer.memory"),
+        ("xp.expand(a)", "no cupy.xp.expand"),
+        ("namespace(a).matrix_transposed(a)", "no cupy.xp.matrix_transposed"),
+        ("xp.permute_dims(a)", "cupy.xp.permute_dims: missing a required"),
+        ("xp.may_share_memory(a, b, None, exact=True)", "cupy.xp.may_share_memory: got an unexpected"),
         ("cupy.cuda.MemoryPointer(m)", "cupy.cuda.MemoryPointer: missing a required"),
         ("cupy.cuda.Stream.from_external()", "cupy.cuda.Stream.from_external: missing a required"),
         ("x[0].setfield(1, d)", "no cupy.ndarray.setfield"),
