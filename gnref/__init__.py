@@ -15,6 +15,7 @@ A norm is a choice of the axes that share a mean and a variance. `gnref.axes` tu
 their arguments and go there and back.
 """
 
+from gnref.calculus import double_backward, jvp
 from gnref.dispatch import backends
 from gnref.errors import BackendError, ShapeError
 from gnref.functional import (
@@ -52,10 +53,12 @@ __all__ = [
     "batch_norm_forward",
     "batch_norm_frozen",
     "batch_norm_frozen_forward",
+    "double_backward",
     "group_norm",
     "group_norm_forward",
     "instance_norm",
     "instance_norm_forward",
+    "jvp",
     "layer_norm",
     "layer_norm_forward",
     "rms_norm",

@@ -53,8 +53,11 @@ def check_array(a: Any, name: str, like: Any = None) -> None:
         return
     if found != library(like):
         raise TypeError(f"{name} is a {found} array and x is a {library(like)} array; expected one library")
-    if found != "numpy" and device(a) != device(like):
-        raise TypeError(f"{name} is on device {device(a)} and x is on {device(like)}; expected one device")
+    if found == "numpy":
+        return
+    own, other = device(a), device(like)
+    if own != other and own is not None and other is not None:
+        raise TypeError(f"{name} is on device {own} and x is on {other}; expected one device")
 
 
 def device(a: Any) -> Any:

@@ -219,3 +219,17 @@ def test_a_device_that_is_lost_is_another_plan(cupy, made, monkeypatch):
     dispatch.status.cache_clear()
     assert gnref.group_norm_forward(x, 3)[1].backend == "reference"
     assert made == ["group"] * 2
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_forward_mode_and_second_derivatives(cupy, norm):
+    function, options = NORMS[norm]
+    x, dy, weight, bias = arrays()
+    second = dy[::-1].copy(), bias, weight  # ddx, ddweight, ddbias
+
+    def both(convert):
+        _, saved = function(convert(x), *options, convert(weight), convert(bias))
+        along = tuple(map(convert, second))
+        return gnref.jvp(saved, *along), *gnref.double_backward(convert(dy), saved, *along)
+
+    assert_same(cupy, both(cupy.asarray), both(np.asarray), 5e-5)
