@@ -72,6 +72,10 @@ def run(options: Options, console: Console | None = None) -> Session:
     if options.backend == "cuda":
         if options.costs:
             raise ValueError("--costs is given with --backend cuda; expected it with the cpu backend only")
+        if options.threads is not None:
+            raise ValueError(
+                f"--threads is {options.threads} with --backend cuda; expected it with the cpu backend only"
+            )
         device.require()
     console = _console() if console is None else console
     threads = options.threads or available_threads()

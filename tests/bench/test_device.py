@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "kernels" / "cuda"))
 import standin
 
 from gnref import cli
-from gnref.bench import device, events, session
+from gnref.bench import device, events, runner, session
 from gnref.bench.case import draw
 from gnref.bench.grid import Row
 from gnref.bench.peers import PEERS, Way, load
@@ -75,10 +75,31 @@ def test_the_cache_is_flushed_before_each_call(cupy):
     clock.flush = lambda: log.append("flush")
     taken, hosts = events.interleave(clock, {"a": lambda: log.append("a"), "b": lambda: log.append("b")}, 3)
     timed = log[2 * events.CALLS :]
-    assert timed.count("a") == timed.count("b") == 3
+    assert timed.count("a") == timed.count("b") == 4, "one round more, which is not recorded"
     assert all(timed[i - 1] == "flush" for i, who in enumerate(timed) if who != "flush")
     assert len(taken["a"].seconds) == 3
     assert set(hosts) == {"a", "b"}
+
+
+def test_times_are_in_seconds_and_of_one_call(cupy, monkeypatch):
+    """CUDA has them in milliseconds."""
+    clock, log = events.Clock(), []
+    clock.flush = lambda: log.append("flush")
+    real = cupy.cuda.Event.record
+    monkeypatch.setattr(cupy.cuda.Event, "record", lambda event: (log.append("event"), real(event)))
+    monkeypatch.setattr(cupy.cuda, "get_elapsed_time", lambda start, end: 2.5)
+    assert clock.once(lambda: log.append("call"), 2) == 2.5e-3
+    assert log == ["flush", "flush", "event", "call", "event"]
+
+
+def test_a_large_result_is_compared_in_part(monkeypatch):
+    monkeypatch.setattr(runner, "COMPARED", 100)
+    a = np.arange(8 * 256.0).reshape(2, 4, 256)
+    some = runner.part(a)
+    assert some.shape[0] == 2
+    assert 80 <= some.size <= 110
+    assert {int(number) % 4 for number in some.flat} == {0, 1, 2, 3}, "channels last, every channel"
+    assert runner.difference((a + 1,), (a,)) == pytest.approx(1 / some.max())
 
 
 def test_a_long_launch_is_hidden_behind_longer_flushing(cupy):
@@ -122,6 +143,12 @@ def test_the_command_prints_and_writes(cupy, monkeypatch, tmp_path, capsys):
 def test_costs_are_the_processor_s(capsys):
     assert cli.main(["bench", "--backend", "cuda", "--costs"]) == 2
     assert "--costs is given with --backend cuda; expected" in capsys.readouterr().err
+
+
+def test_threads_are_the_processor_s(capsys):
+    assert cli.main(["bench", "--backend", "cuda", "--threads", "3"]) == 2
+    said = capsys.readouterr().err
+    assert said == "gnref: --threads is 3 with --backend cuda; expected it with the cpu backend only\n"
 
 
 def test_without_a_device_it_says_so(monkeypatch, capsys):

@@ -43,7 +43,9 @@ def gpu(tool):
     """The modules that need no CuPy."""
     import gpu.absent
     import gpu.cases
+    import gpu.children
     import gpu.oracle
+    import gpu.processes
     import gpu.record
     import gpu.report
     import gpu.sanitizer
@@ -61,17 +63,20 @@ def check(cupy, tool, tmp_path, monkeypatch):
 
     # PyTorch's import looks through what is there of CuPy, and finds two halves.
     monkeypatch.setattr("gpu.determinism.tensors_are_there", lambda: False)
+    monkeypatch.setattr("gpu.promises.SHAPE", (2, 4, 2, 4))
+    monkeypatch.setattr("gpu.promises.tensors_are_there", lambda: False)
     monkeypatch.setattr("gpu.others.load", lambda names, *rest: ({}, dict.fromkeys(names, "not asked")))
     kinds = [kind for kind in KINDS if kind != "mixed"]
     cases = [Case((3, 1, 2, 4, 16), "float32", kind, 1) for kind in kinds]
     cases.append(Case((2, 7, 4, 1, 1), "float32", "ordinary", 1))
     options = {
-        **{"cases": cases, "flush": 1 << 12, "sizes": [0.01], "calls": 1},
+        **{"cases": cases, "flush": 1 << 12, "sizes": [0.01], "calls": 1, "many": 100, "inside": True},
         "rows": [Row("group", "", (3, 4, 4, 4), num_groups=2)],
     }
 
-    def run(*words, **other):
-        code = tool.main(["--out", str(tmp_path), "--seed", "1", *words], **options | other)
+    def run(*words, leave="", **other):
+        given = {name: value for name, value in (options | other).items() if name != leave}
+        code = tool.main(["--out", str(tmp_path), "--seed", "1", *words], **given)
         return code, json.loads((tmp_path / "gpu_check.json").read_text())
 
     run.cases = cases

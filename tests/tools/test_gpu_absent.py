@@ -29,10 +29,18 @@ def test_the_stand_in_has_all_of_array_api_compat_that_gnref_uses(gpu, monkeypat
     monkeypatch.setattr(gpu.absent, "find_spec", lambda name: None)
     try:
         assert gpu.absent.fill_in()
+        assert gpu.absent.fill_in(), "it still serves"
         assert used
         assert [name for name in sorted(used) if not hasattr(sys.modules["array_api_compat"], name)] == []
     finally:
         sys.modules.pop("array_api_compat")
+
+
+def test_the_package_itself_is_told_from_the_stand_in(gpu):
+    import array_api_compat
+
+    assert not gpu.absent.fill_in()
+    assert sys.modules["array_api_compat"] is array_api_compat
 
 
 ALONE = """
@@ -101,6 +109,8 @@ def test_cupy_has_what_is_reached_from_its_objects():
     for use in [
         ("cuda.Event.record", 1),
         ("cuda.Event.synchronize", 1),
+        ("cuda.Event.done", None),
+        ("cuda.runtime.memGetInfo", 0),
         ("cuda.Stream.synchronize", 1),
         ("cuda.get_elapsed_time", 2),
         ("cuda.MemoryPointer.copy_from_device_async", 3),

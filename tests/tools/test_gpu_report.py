@@ -65,3 +65,81 @@ def test_large_rows_are_of_100_mb(cupy, tool):
     everything = timing.problems(Context(1))
     assert len(set(everything)) == len(everything) > 50
     assert timing.way_of(rows[0]._replace(direction="forward")) in ("registers", "cluster", "shared")
+
+
+def steps(**more):
+    found = {name: {"status": "done", "passed": True} for name in ("correctness", "determinism", "promises")}
+    return found | more
+
+
+def verdict(gpu, found):
+    passed = gpu.report.passed(found)
+    return passed, gpu.report.verdict({"steps": found, "passed": passed})
+
+
+@pytest.mark.parametrize(
+    ("more", "passed", "said"),
+    [
+        ({}, True, "All results are right, and all bits the same."),
+        (
+            {"correctness": {"status": "done", "passed": True, "skipped": {"bfloat16": "no ml_dtypes"}}},
+            True,
+            "All results are right, and all bits the same. Not checked: bfloat16: no ml_dtypes.",
+        ),
+        (
+            {"copy": {"status": "failed", "error": "RuntimeError: no copy.\nand more"}},
+            True,
+            "All results are right, and all bits the same. Failed: copy: RuntimeError: no copy.",
+        ),
+        (
+            {"timing": {"status": "out of time", "left_out": ["a"]}},
+            True,
+            "All results are right, and all bits the same.",
+        ),
+        ({"correctness": {"status": "done", "passed": False}}, False, "WRONG: correctness."),
+        (
+            {"determinism": {"status": "out of time", "passed": True}},
+            False,
+            "Not done: determinism (out of time).",
+        ),
+        (
+            {"promises": {"status": "failed", "error": "E"}},
+            False,
+            "Not done: promises (failed). Failed: promises: E.",
+        ),
+        ({"sanitizer": {"status": "done", "passed": False}}, False, "WRONG: sanitizer."),
+        ({"timing": {"status": "hung", "error": "E"}}, False, "Not done: timing (hung)."),
+        (
+            {"timing": {"status": "done", "broken": [{"case": "row", "status": "hung", "said": "E"}]}},
+            False,
+            "Not done: timing (hung at row).",
+        ),
+    ],
+)
+def test_the_verdict_names_what_is_wrong_and_what_was_not_done(gpu, more, passed, said):
+    assert verdict(gpu, steps(**more)) == (passed, said)
+
+
+def test_a_step_that_is_not_there_is_not_passed(gpu):
+    found = steps()
+    del found["determinism"]
+    assert verdict(gpu, found) == (False, "Not done: determinism (not begun).")
+
+
+def test_kernels_with_local_memory_are_listed(gpu):
+    kernels = [
+        {"kernel": "forward<float>", "registers": 40, "local_bytes": 0},
+        {"kernel": "backward<float>", "registers": 64, "local_bytes": 24},
+    ]
+    lines = gpu.report.kernel_lines({"kernels": kernels, "failed": [{"kernel": "apply<half16>"}]})
+    assert lines[0] == "2 kernels; at most 64 registers (backward<float>)."
+    assert lines[1].startswith("1 use local memory, for a stack frame or for what is spilled")
+    assert lines[2:] == ["- backward<float>: 24 bytes, 64 registers", "- does not compile: apply<half16>"]
+    assert gpu.report.kernel_lines({"kernels": kernels[:1]})[1] == "None uses local memory."
+
+
+def test_what_pytorch_gets_wrong_is_counted(gpu):
+    rows = [row(), row(peers={"torch": {"status": "wrong"}}), row(peers={"torch": {"status": "failed"}})]
+    lines = gpu.report.target_lines({"rows": rows})
+    assert lines[-1] == f"PyTorch is wrong or failed in 2 rows, such as {rows[1]['name']}"
+    assert not any("wrong" in line for line in gpu.report.target_lines({"rows": rows[:1]}))

@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 
-NAME = "array_api_compat"
+NAME, MARK = "array_api_compat", "stands_in"
 
 
 def fill_in() -> bool:
-    """Put the stand-in into `sys.modules`, unless the package is there; return whether it was put there."""
-    if NAME in sys.modules or find_spec(NAME) is not None:
+    """Put the stand-in into `sys.modules`, unless the package is there; return whether it serves."""
+    if NAME in sys.modules:
+        return hasattr(sys.modules[NAME], MARK)
+    if find_spec(NAME) is not None:
         return False
     module = ModuleType(NAME)
+    setattr(module, MARK, True)
     for function in (
         *(is_array_api_obj, array_namespace, device),
         *(is_numpy_array, is_cupy_array, is_torch_array, is_jax_array),

@@ -16,19 +16,19 @@ from gnref.bench.case import dtype_of
 from gnref.kernels.cuda import contract, launch, steps
 from gpu.cases import Case, dtypes
 from gpu.correctness import all_cases, case_ways
-from gpu.session import Context, Found, first_line
+from gpu.session import Context, Found, first_line, is_lost
 from gpu.ways import going, replaced
 
 
 def compile_all(context: Context, found: Found) -> None:
-    """The step: time, registers and spilled bytes of every kernel."""
-    wanted = names_of(all_cases(context, context.options.get("dtypes", dtypes())))
-    found["kernels"], found["failed"], device = [], [], cupy.cuda.Device()
+    """The step: time, registers and local memory of every kernel."""
+    found["kernels"], found["failed"], found["left_out"], device = [], [], [], cupy.cuda.Device()
+    wanted = names_of(all_cases(context, context.options.get("dtypes", dtypes())), found["failed"])
     workers = min(16, os.cpu_count() or 1)
 
     def build(name: str) -> None:
         if context.late:
-            found.setdefault("left_out", []).append(name)
+            found["left_out"].append(name)
             return
         try:
             with device:
@@ -37,31 +37,35 @@ def compile_all(context: Context, found: Found) -> None:
             found["failed"].append({"kernel": name, "error": f"{type(error).__name__}: {error}"})
 
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(build, wanted))
-    spilling = [k for k in found["kernels"] if k["spilled"]]
+        for _ in pool.map(build, wanted):
+            context.keep(found)
+    spilling = [k for k in found["kernels"] if k["local_bytes"]]
     context.say(f"      {len(found['kernels'])} kernels, {len(spilling)} use local memory")
     for failure in found["failed"]:
         context.say(f"      does not compile: {failure['kernel']}: {first_line(failure['error'])}")
     if found["failed"]:
-        raise RuntimeError(f"{len(found['failed'])} of {len(wanted)} kernels do not compile")
+        raise RuntimeError(f"{len(found['failed'])} kernels do not compile, of {len(wanted)}")
 
 
 def one(name: str) -> dict[str, Any]:
     """Compile one kernel, or take it from CuPy's cache."""
     start = time.perf_counter()
     kernel = launch.kernel(name)
-    registers, spilled = kernel.num_regs, kernel.local_size_bytes
+    registers, local = kernel.num_regs, kernel.local_size_bytes
     return {
         "kernel": name,
         "seconds": time.perf_counter() - start,
         "registers": registers,
-        "spilled": spilled,  # bytes of local memory for each thread
+        "local_bytes": local,  # of each thread: its stack frame, and what is spilled from registers
         "shared": kernel.shared_size_bytes,
     }
 
 
-def names_of(cases: list[Case]) -> list[str]:
-    """The kernels that some cases launch, found by going through them without launching any."""
+def names_of(cases: list[Case], failed: list[dict[str, str]]) -> list[str]:
+    """The kernels that some cases launch, found by going through them without launching any.
+
+    A case that cannot be gone through is among the failed ones, and the others are.
+    """
     names: dict[str, None] = {}
     seen = set()
     with nothing_starts(names):
@@ -69,7 +73,14 @@ def names_of(cases: list[Case]) -> list[str]:
             key = case.slots, case.dtype, case.kind in ("bare", "mixed", "views", "no mean") and case.kind
             if key not in seen:
                 seen.add(key)
-                walk(case)
+                try:
+                    walk(case)
+                except Exception as error:
+                    if is_lost(error):
+                        raise
+                    failed.append(
+                        {"kernel": f"any of {case.name}", "error": f"{type(error).__name__}: {error}"}
+                    )
     return list(names)
 
 

@@ -98,7 +98,10 @@ class Quack(OfTorch):
         homes = (
             import_module(f"quack.{name}") for name in ("rmsnorm", "layernorm") if find_spec(f"quack.{name}")
         )
-        self.layer = next(home.layernorm_fwd for home in homes if hasattr(home, "layernorm_fwd"))
+        found = [home.layernorm_fwd for home in homes if hasattr(home, "layernorm_fwd")]
+        if not found:
+            raise ImportError("this version of quack has no layernorm_fwd")
+        self.layer = found[0]
 
     def function(self, case: Case) -> Callable[..., Any]:
         """y of x, weight and bias, or `Refusal`."""

@@ -10,6 +10,7 @@ Found = dict[str, Any]
 SHARE = {"forward": 0.85, "backward": 0.80}  # of the copy of the same run, for sets that fit a tier
 RATIO = 1.5  # times PyTorch's group norm
 LEVEL = 0.95  # times PyTorch, everywhere
+NEEDED = ("correctness", "determinism", "promises")  # steps without which nothing is passed
 TIERS = ("registers", "cluster", "shared")
 LARGE = 95e6  # bytes
 
@@ -22,9 +23,10 @@ def markdown(found: Found) -> str:
         verdict(found),
         head(steps),
         "## Steps",
-        table(["step", "", "seconds", "error"], step_rows(steps)),
+        "\n".join([table(["step", "", "seconds", "error"], step_rows(steps)), *broken_lines(steps)]),
         *section("Correct", correctness_lines(steps.get("correctness", {}))),
         *section("The same bits", determinism_lines(steps.get("determinism", {}))),
+        *section("Promises", promise_lines(steps.get("promises", {}))),
         *section("compute-sanitizer", sanitizer_lines(steps.get("sanitizer", {}))),
         *section("Figures to reach", [f"- {line}" for line in target_lines(steps.get("timing", {}))]),
         *section("Times", timing_lines(steps.get("timing", {}))),
@@ -35,27 +37,82 @@ def markdown(found: Found) -> str:
 
 def terminal(found: Found) -> str:
     """The short of it."""
-    steps = found["steps"]
-    lines = target_lines(steps.get("timing", {}))
-    failed = [f"{name}: {step['error']}" for name, step in steps.items() if "error" in step]
-    return "\n".join([*lines, *(line.partition("\n")[0] for line in failed), verdict(found)])
+    return "\n".join([*target_lines(found["steps"].get("timing", {})), verdict(found)])
+
+
+def passed(steps: Found) -> bool:
+    """Whether all that says right or wrong ran to its end, nothing was wrong, and nothing hung."""
+    done = all(steps.get(name, {}).get("status") == "done" for name in NEEDED)
+    return done and not wrong(steps) and not any(short(name, steps) for name in steps)
+
+
+def wrong(steps: Found) -> list[str]:
+    """The steps that found something wrong; a kernel that hangs or loses the device is, too."""
+    return [
+        name
+        for name, step in steps.items()
+        if step.get("passed") is False or (name in NEEDED and step.get("broken"))
+    ]
+
+
+def short(name: str, steps: Found) -> str:
+    """What of a step was left out although it should have been done; nothing if nothing."""
+    step = steps.get(name, {"status": "not begun"})
+    said = [] if step["status"] in ("done", "failed") else [step["status"]]
+    if name in NEEDED and step["status"] == "failed":
+        said.append("failed")
+    if step.get("not_met"):
+        said.append(f"no problem took {', '.join(step['not_met'])}")
+    if step.get("broken"):
+        said.append("; ".join(f"{case['status']} at {case['case']}" for case in step["broken"]))
+    judges = name in NEEDED or step.get("broken") or step["status"] in ("hung", "lost")
+    return ", ".join(said) if judges else ""
 
 
 def verdict(found: Found) -> str:
-    """One sentence."""
+    """What came of it, in a few sentences."""
     if found.get("reason"):
         return f"Nothing was checked: {found['reason']}"
-    if found["passed"]:
-        return "All results are right, and all bits the same."
     steps = found["steps"]
-    wrong = [name for name in ("correctness", "determinism") if steps.get(name, {}).get("passed") is False]
-    short = [
-        name
-        for name in ("correctness", "determinism")
-        if name not in wrong and steps.get(name, {}).get("status") != "done"
+    said = []
+    if found["passed"]:
+        said.append("All results are right, and all bits the same.")
+    elif wrong(steps):
+        said.append(f"WRONG: {', '.join(wrong(steps))}.")
+    left = {name: short(name, steps) for name in dict.fromkeys((*NEEDED, *steps))}
+    said += [f"Not done: {name} ({why})." for name, why in left.items() if why]
+    said += [f"Failed: {name}: {first(step)}." for name, step in steps.items() if step["status"] == "failed"]
+    return " ".join([*said, *neutral(steps)]) or "Not passed."
+
+
+def neutral(steps: Found) -> list[str]:
+    """What was not checked and is nobody's fault."""
+    said = [f"Not checked: {what}: {why}." for what, why in skipped(steps).items()]
+    said += [f"compute-sanitizer: {line.removeprefix('- ')}." for line in untold(steps.get("sanitizer", {}))]
+    return said
+
+
+def skipped(steps: Found) -> dict[str, str]:
+    """The dtypes and the promises that could not be checked here, and why."""
+    found: dict[str, str] = dict(steps.get("correctness", {}).get("skipped", {}))
+    for name, told in steps.get("promises", {}).get("checks", {}).items():
+        if told["passed"] is None:
+            found[name] = told["said"]
+    return found
+
+
+def untold(step: Found) -> list[str]:
+    """The tools of the sanitizer that did not say how many errors there are."""
+    if "said" in step or step.get("status") == "out of time":
+        return [step.get("said") or step["error"]]
+    return [
+        f"{name} {tool['said']}" for name, tool in step.get("tools", {}).items() if tool["errors"] is None
     ]
-    said = [f"WRONG: {', '.join(wrong)}."] * bool(wrong) + [f"Not done: {', '.join(short)}."] * bool(short)
-    return " ".join(said) or "Not passed."
+
+
+def first(step: Found) -> str:
+    """The first line of an error, without its full stop."""
+    return str(step.get("error", "")).partition("\n")[0][:160].rstrip(".")
 
 
 def head(steps: Found) -> str:
@@ -70,7 +127,10 @@ def head(steps: Found) -> str:
         )
     if "python" in versions:
         packages = ", ".join(f"{name} {number}" for name, number in versions["packages"].items())
-        lines.append(f"Python {versions['python']}, {packages}; gnref at {versions.get('commit')}.")
+        commit = versions.get("commit")
+        source = f"gnref at {commit}" if commit else "gnref without a commit"
+        kernels = str(versions.get("kernels"))[:16]
+        lines.append(f"Python {versions['python']}, {packages}; {source}, SHA-256 of its kernels {kernels}.")
     if "bytes_per_second" in copy:
         lines.append(f"Fastest copy: {copy['bytes_per_second'] / 1e9:.0f} GB/s, read and written.")
     return "\n".join(lines)
@@ -91,8 +151,14 @@ def step_rows(steps: Found) -> Iterator[list[str]]:
     """How each step went."""
     for name, step in steps.items():
         status = step["status"] if step.get("passed") is not False else "WRONG"
-        error = str(step.get("error", "")).partition("\n")[0][:160]
-        yield [name, status, f"{step.get('seconds', 0):.1f}", error]
+        yield [name, status, f"{step.get('seconds', 0):.1f}", first(step)]
+
+
+def broken_lines(steps: Found) -> Iterator[str]:
+    """The cases that hung, or killed the process they ran in."""
+    for name, step in steps.items():
+        for case in step.get("broken", []):
+            yield f"\n{name}: {case['status']} at {case['case']}: {case['said']}"
 
 
 def correctness_lines(step: Found) -> list[str]:
@@ -106,16 +172,15 @@ def correctness_lines(step: Found) -> list[str]:
         found[row["dtype"]] = max(found.get(row["dtype"], 0.0), float(row["worst"]))
     rows = [[result, *(f"{of.get(n, 0):.2f}" for n in names)] for result, of in worst.items()]
     lines = [
-        f"{step['cases']} problems, {step['comparisons']} comparisons, {step['failed']} wrong; "
+        f"{step.get('cases')} problems, {step['comparisons']} comparisons, {step['failed']} wrong; "
         f"seed {step['seed']}. The worst errors, where 1 is what is allowed:",
         "",
         table(["result", *names], rows),
     ]
     if step.get("not_met"):
         lines += ["", f"Ways that no problem took: {', '.join(step['not_met'])}."]
-    lines += (
-        [f"\nLeft out, as there was no time: {len(step['left_out'])} problems."] if step["left_out"] else []
-    )
+    if step.get("left_out"):
+        lines.append(f"\nLeft out, as there was no time: {len(step['left_out'])} problems.")
     lines += [f"\nNot checked: {name}: {reason}." for name, reason in step.get("skipped", {}).items()]
     failures = [f"- {f['result']} of {f['case']}, {f['way']}: {f['said']}" for f in step["failures"]]
     return [*lines, *(["", *failures] if failures else [])]
@@ -125,9 +190,18 @@ def determinism_lines(step: Found) -> list[str]:
     """Each law, and where it was broken."""
     lines = []
     for law, told in step.get("laws", {}).items():
-        lines.append(f"- {law}: {told['cases']} problems, {len(told['differing'])} with other bits")
+        lines.append(f"- {law}: {told['cases']} problems compared, {len(told['differing'])} with other bits")
         lines += [f"  - {d['case']}: {', '.join(d['results'])}" for d in told["differing"][:10]]
-    return lines
+    return lines + [f"- failed: {f['case']}: {f['said']}" for f in step.get("failures", [])]
+
+
+def promise_lines(step: Found) -> list[str]:
+    """Each promise, and whether it was kept."""
+    words = {True: "kept", False: "BROKEN", None: "not checked"}
+    return [
+        f"- {name}: {words[told['passed']]}{': ' * bool(told['said'])}{told['said']}"
+        for name, told in step.get("checks", {}).items()
+    ]
 
 
 def sanitizer_lines(step: Found) -> list[str]:
@@ -155,6 +229,9 @@ def target_lines(step: Found) -> list[str]:
     lines += judged("not behind torch.compile", [r for r in both if r["ratio"]], "ratio", LEVEL)
     everything = [{**row, "ratio": row["ratios"].get("torch")} for row in rows]
     lines += judged("no row behind PyTorch", [row for row in everything if row["ratio"]], "ratio", LEVEL)
+    bad = [row for row in rows if row["peers"].get("torch", {}).get("status") in ("wrong", "failed")]
+    if bad:
+        lines.append(f"PyTorch is wrong or failed in {len(bad)} rows, such as {bad[0]['name']}")
     if step.get("left_out"):
         lines.append(f"not timed, as there was no time: {len(step['left_out'])} problems")
     return lines
@@ -179,7 +256,9 @@ def timing_lines(step: Found) -> list[str]:
     lines = [table(heading, [timing_row(row, names) for row in step["rows"]])]
     lines += [
         "",
-        "us: gnref by the device's clock, into a new array. Under a name: how many times as long it takes.",
+        "us: gnref by the device's clock, into a new array; host us: until such a call returns. GB/s, where "
+        "a share of a copy is beside it, and that share: with out=. Under a name: how many times as long as "
+        "us it takes.",
     ]
     calls = ", ".join(f"{name} {1e6 * taken:.1f}" for name, taken in step.get("calls", {}).items())
     return [*lines, "", f"One call after the other on 2x64x16x16, us: {calls}."]
@@ -219,8 +298,9 @@ def kernel_lines(step: Found) -> list[str]:
     if not kernels:
         return []
     most = max(kernels, key=lambda k: int(k["registers"]))
-    spilling = sorted((k for k in kernels if k["spilled"]), key=lambda k: -int(k["spilled"]))
+    using = sorted((k for k in kernels if k["local_bytes"]), key=lambda k: -int(k["local_bytes"]))
     lines = [f"{len(kernels)} kernels; at most {most['registers']} registers ({most['kernel']})."]
-    lines += [f"{len(spilling)} use local memory:"] if spilling else ["None uses local memory."]
-    lines += [f"- {k['kernel']}: {k['spilled']} bytes, {k['registers']} registers" for k in spilling[:20]]
+    said = f"{len(using)} use local memory, for a stack frame or for what is spilled from registers:"
+    lines += [said] if using else ["None uses local memory."]
+    lines += [f"- {k['kernel']}: {k['local_bytes']} bytes, {k['registers']} registers" for k in using[:20]]
     return lines + [f"- does not compile: {f['kernel']}" for f in step.get("failed", [])]

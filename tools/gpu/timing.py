@@ -19,12 +19,13 @@ from gnref.bench.own import Own, options
 from gnref.bench.peers import Peer, load
 from gnref.bench.record import row_of
 from gpu.others import peers
-from gpu.session import Context, Found
+from gpu.session import Context, Found, is_lost
 
 COMPILED = ("group", "layer")  # for which torch.compile is asked
 SMALL = Row("group", "forward", (2, 64, 16, 16), num_groups=8)
 CALLS = 200
-FOR_COMPILING = 30  # seconds that are kept for it
+FOR_CALLS, FOR_COMPILING = 3, 30  # seconds that are kept for them
+ONE_COMPILATION = 6  # seconds that one takes, about
 
 
 def large() -> list[Row]:
@@ -54,25 +55,30 @@ def problems(context: Context) -> list[Row]:
 def check(context: Context, found: Found) -> None:
     """The step; rows for which there is no time are listed."""
     clock, numbers = Clock(context.options.get("flush")), Numbers(context.seed)
-    found["rows"], found["left_out"] = [], []
     everybody, found["absent"] = peers()
-    found["calls"] = small_calls(everybody, context.options.get("calls", CALLS))
     for name, reason in found["absent"].items():
         context.say(f"      not there: {name}: {reason}")
     rounds, end = 5 if context.quick else 11, context.deadline
-    context.deadline -= 0 if context.quick else FOR_COMPILING
-    for problem in problems(context):
-        if context.late:
-            found["left_out"].append(problem._replace(direction="both").name)
-            continue
+    compiles = "torch" in everybody and not context.quick
+    context.deadline -= FOR_CALLS + (FOR_COMPILING if compiles else 0)
+    rows = found.setdefault("rows", [])
+    for problem in context.each(problems(context), found, name=in_words):
         case = numbers.case(problem._replace(direction="backward"))
         for direction in DIRECTIONS:
             row = problem._replace(direction=direction)
-            found["rows"].append(one(case._replace(row=row), everybody, clock, rounds))
-            context.say(f"      {told(found['rows'][-1])}")
+            rows.append(one(case._replace(row=row), everybody, clock, rounds))
+            context.say(f"      {told(rows[-1])}")
     context.deadline = end
-    if not context.quick and "torch" in everybody:
+    # torch.compile comes last: of all that is timed it is the likeliest not to come back.
+    found["calls"] = small_calls(everybody, context.options.get("calls", CALLS))
+    context.keep(found)
+    if compiles:
         beside_the_compiler(context, found, clock, numbers, rounds)
+
+
+def in_words(problem: Row) -> str:
+    """A row whose directions are both meant."""
+    return problem._replace(direction="both").name
 
 
 def beside_the_compiler(context: Context, found: Found, clock: Clock, numbers: Numbers, rounds: int) -> None:
@@ -80,7 +86,7 @@ def beside_the_compiler(context: Context, found: Found, clock: Clock, numbers: N
     there, absent = load(["compile"], 1, "cuda")
     found["absent"] |= absent
     for row in found["rows"] if there else []:
-        if context.late:
+        if time.monotonic() > context.deadline - ONE_COMPILATION:
             break
         if (
             "error" not in row
@@ -93,6 +99,7 @@ def beside_the_compiler(context: Context, found: Found, clock: Clock, numbers: N
             row["peers"] |= again.get("peers", {})
             row["ratios"] |= again.get("ratios", {})
             context.say(f"      {row['name']}: torch.compile {again.get('ratios', {}).get('compile')}")
+            context.keep(found)
 
 
 def one(case: Case, chosen: dict[str, Peer], clock: Clock, rounds: int) -> dict[str, Any]:
@@ -102,6 +109,8 @@ def one(case: Case, chosen: dict[str, Peer], clock: Clock, rounds: int) -> dict[
     try:
         made = row_of(measure(case, chosen, rounds, clock))
     except Exception as error:
+        if is_lost(error):
+            raise
         return {**head, "norm": row.norm, "error": f"{type(error).__name__}: {error}"}
     for timing in (made["gnref"], made["gnref_out"], *made["peers"].values(), *made["copies"].values()):
         (timing or {}).pop("seconds", None)
@@ -110,28 +119,35 @@ def one(case: Case, chosen: dict[str, Peer], clock: Clock, rounds: int) -> dict[
 
 def way_of(row: Row) -> str:
     """The way through the kernels that a row takes on this device."""
+    import cupy
+
     from gnref.kernels.cuda.device import limits
     from gnref.kernels.cuda.plan import plan
 
     axes = {name: value for name, value in options(row).items() if name != "eps"}
     slots: Any = view(row.norm, row.shape, **axes).x.slots
     itemsize = dtype_of(row.dtype).itemsize
-    return plan(slots, itemsize, limits(0), backward=row.direction == "backward").way
+    return plan(slots, itemsize, limits(cupy.cuda.Device().id), backward=row.direction == "backward").way
 
 
 def small_calls(everybody: dict[str, Peer], calls: int) -> dict[str, float]:
-    """Seconds for one call after the other on a small array, where launching is all there is."""
+    """Seconds for one call after the other on a small array, where launching is all there is.
+
+    Who fails at it is left out: that is told with the rows.
+    """
     case = Numbers(0).case(SMALL._replace(direction="backward"))
     found: dict[str, float] = {}
     for direction in DIRECTIONS:
         this = case._replace(row=SMALL._replace(direction=direction))
-        runs = {"gnref": Own(to_device(this), "cuda").run}
+        ways: dict[str, Any] = {"gnref": lambda this=this: Own(to_device(this), "cuda")}
         for name, peer in everybody.items():
+            ways[name] = lambda peer=peer, this=this: next(iter(peer.ways(this).values()))
+        for name, way in ways.items():
             try:
-                runs[name] = next(iter(peer.ways(this).values())).run
-            except Exception:
-                continue  # it is told with the rows
-        found |= {f"{name} {direction}": per_call(run, calls) for name, run in runs.items()}
+                found[f"{name} {direction}"] = per_call(way().run, calls)
+            except Exception as error:
+                if is_lost(error):
+                    raise
     return found
 
 

@@ -26,18 +26,19 @@ def ways_of(slots: Slots, itemsize: int) -> tuple[str, ...]:
     there = [
         way
         for way in ("registers", "cluster", "shared")
-        if any(getattr(plan, way)(slots, cut, limits(0), backward) for backward in (False, True))
+        if any(
+            getattr(plan, way)(slots, cut, limits(cupy.cuda.Device().id), backward)
+            for backward in (False, True)
+        )
     ]
     return (*there, "chunks")
 
 
 def chosen(way: str, slots: Slots, itemsize: int, device: plan.Limits, backward: bool) -> plan.Plan:
     """The plan of a way; in chunks where there is none."""
-    if way == OWN_CHOICE:
-        return plan.plan(slots, itemsize, device, backward=backward)
     cut = plan.cut_of(slots, itemsize)
-    if cut.columns:
-        return plan.columns(slots, cut, itemsize, backward)
+    if way == OWN_CHOICE or cut.columns:
+        return plan.plan(slots, itemsize, device, backward=backward)
     found = None if way == "chunks" else getattr(plan, way)(slots, cut, device, backward)
     return found or plan.chunks(slots, cut)
 
@@ -77,7 +78,7 @@ def label(found: plan.Plan, backward: bool) -> str:
 
 def reached(itemsize: int) -> dict[str, tuple[int, int]]:
     """Every way that the library may choose on this device for sets of whole items of 2 KB: from, to."""
-    device, run = limits(0), 2048 // itemsize
+    device, run = limits(cupy.cuda.Device().id), 2048 // itemsize
     found: dict[str, tuple[int, int]] = {}
     for items in range(1, MOST_ITEMS + 1):
         for last in ((1, items * run), (items * run, 1)):
