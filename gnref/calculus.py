@@ -149,6 +149,7 @@ def double_backward(
     x, weight = saved.x, saved.weight
     check_dy(dy, x)
     check_directions(saved, ddx=ddx, ddweight=ddweight, ddbias=ddbias)
+    check_not_followed(saved.backend, x=x, weight=weight)  # or rstd would be a constant, and x not
     with place(x):
         xp = namespace(x)
         set_up = Slots(saved, reference, reference.widest(xp))

@@ -267,7 +267,8 @@ def run_backward(
     if out is not None:
         if "x" not in needs:
             raise ValueError(f"out is given and needs is {needs}; expected 'x' in needs, or out=None")
-        check_out(out, x, {"dy": dy, "x": x, "weight": weight, "bias": saved.bias})
+        inputs = {"dy": dy, "x": x, "weight": weight, "bias": saved.bias}
+        check_out(out, x, {**inputs, "saved.mean": saved.mean, "saved.rstd": saved.rstd})
     check_not_followed(saved.backend, dy=dy, x=x, weight=weight, out=out)
     run = kernels(saved.backend)
     with place(x):

@@ -171,6 +171,13 @@ def test_out_may_not_be_the_saved_x():
         gnref.backward(X, s, out=s.x)
 
 
+def test_out_may_not_be_the_saved_mean():
+    x = np.ones((1, 6))
+    _, saved = gnref.batch_norm_frozen_forward(x, np.zeros(6), np.ones(6))
+    with pytest.raises(ValueError, match=r"out may share memory with saved\.mean"):
+        gnref.backward(x, saved, out=saved.mean.reshape(1, 6))
+
+
 def test_needs_may_be_one_name():
     assert gnref.backward(X, saved(), needs="x")[1] is None
     dx, dweight, _ = gnref.backward(X, saved(), needs=iter(["x"]))

@@ -144,7 +144,7 @@ def trailing_backward(slots: Slots, cut: Cut, team: int, threads: int, limits: L
     at_once = max(limits.multiprocessors * resident // slots[2], 1)
     waves = up(slots[0], GATHERED * teams * at_once)
     sets = sets_of_part(slots[0], waves * at_once, teams)
-    memory = SCRATCH + max(threads // cut.lanes * ITEM, threads * SUMMED)
+    memory = SCRATCH + max(threads // cut.lanes * ITEM, threads * SUMMED) + up(teams * 4, 16) * 16
     return Plan("registers", cut, team, threads, up(slots[0], sets) * slots[2], memory, sets=sets)
 
 

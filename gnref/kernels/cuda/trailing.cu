@@ -37,30 +37,52 @@ __device__ __forceinline__ void gather(Gathered<T, V>& to, const Strip<X, V>& x,
     }
 }
 
-// The sets of a part that leave the range, each by a whole block, in float64; dweight and dbias are added to.
-// left has a bit for each set of a team, the last one at the top. Called last, so that nothing is kept meanwhile.
+// Where bits for the sets that are left for later lie: behind sums for their elements, if teams share these.
+__device__ __forceinline__ unsigned* left_at(const Shape& s, int teams, unsigned char* memory)
+{
+    return (unsigned*)(memory + SCRATCH + (teams > 1 ? s.B * 2 * sizeof(double) : 0));
+}
+
+// The sets of a part that leave the range, each by a whole block, in float64; dweight and dbias are added to:
+// at once, where there are many teams' sets. left has a bit for each set of a team, the last one at the top.
+// Called last, so that nothing is kept meanwhile.
 template <class X, class W, class T>
 __device__ __noinline__ void trailing_carefully(
     const Shape& s, const Parts& parts, const X* dy, const X* x, const W* weight, const double* mean, const double* rstd,
-    X* dx, T* dweight, T* dbias, const unsigned* left, unsigned char* memory)
+    X* dx, T* dweight, T* dbias, unsigned char* memory)
 {
     Team block{(int)threadIdx.x, (int)blockDim.x, (double*)memory};
-    int teams = blockDim.x / s.team;
+    int teams = blockDim.x / s.team, many = parts.sets / teams;
     long long part = blockIdx.x / s.A, a = blockIdx.x % s.A;
-    double* none = nullptr;
-    for (int i = 0; i < parts.sets; ++i) {
-        if (!(left[i % teams] >> (32 - parts.sets / teams + i / teams) & 1))
-            continue;
-        Set set = set_of(s, (part * parts.sets + i) * s.A + a);
-        double mu = s.center ? mean[set.k] : 0.0;
-        Slope slope = careful_slope(s, block, set, x, dy, weight, mu, rstd[set.k], (double)s.m, true, none, none);
-        for (long long b = block.rank; b < s.B; b += block.size) {
-            double g = exact(dy[set.begin + b]), w = weight ? exact(weight[a * s.B + b]) : 1.0;
-            double at = exact(x[set.begin + b]);
-            put(dx[set.begin + b], careful_gradient(at, g * w, slope));
-            dweight[a * s.B + b] += (T)(g * careful_xhat(at, slope));
-            dbias[a * s.B + b] += (T)g;
+    const unsigned* left = left_at(s, teams, memory);
+    double *sums = teams > 1 ? (double*)(memory + SCRATCH) : nullptr, *none = nullptr;
+    for (long long b = block.rank; sums && b < s.B; b += block.size)
+        sums[b] = sums[s.B + b] = 0.0;
+    for (int t = 0; t < teams; ++t) {
+        unsigned bits = left[t];
+        for (int j = 0; bits && j < many; ++j) {
+            if (!(bits >> (32 - many + j) & 1))
+                continue;
+            Set set = set_of(s, (part * parts.sets + j * teams + t) * s.A + a);
+            double mu = s.center ? mean[set.k] : 0.0;
+            Slope slope = careful_slope(s, block, set, x, dy, weight, mu, rstd[set.k], (double)s.m, true, none, none);
+            for (long long b = block.rank; b < s.B; b += block.size) {
+                double g = exact(dy[set.begin + b]), w = weight ? exact(weight[a * s.B + b]) : 1.0;
+                double at = exact(x[set.begin + b]), e = g * careful_xhat(at, slope);
+                put(dx[set.begin + b], careful_gradient(at, g * w, slope));
+                if (sums) {
+                    sums[b] += e;
+                    sums[s.B + b] += g;
+                } else {
+                    dweight[a * s.B + b] += (T)e;
+                    dbias[a * s.B + b] += (T)g;
+                }
+            }
         }
+    }
+    for (long long b = block.rank; sums && b < s.B; b += block.size) {
+        dweight[a * s.B + b] += (T)sums[b];
+        dbias[a * s.B + b] += (T)sums[s.B + b];
     }
 }
 
@@ -70,8 +92,8 @@ __global__ void __launch_bounds__(V > 4 ? 256 : 384, 1) // what is gathered take
     backward_trailing(
         const __grid_constant__ Shape s, const __grid_constant__ Parts parts, const X* __restrict__ dy,
         const X* __restrict__ x, const W* __restrict__ weight, const double* __restrict__ mean,
-        const double* __restrict__ rstd, X* __restrict__ dx, typename Computed<X>::type* __restrict__ dweight,
-        typename Computed<X>::type* __restrict__ dbias)
+        const double* __restrict__ rstd, X* __restrict__ dx, typename Computed<X>::type* dweight,
+        typename Computed<X>::type* dbias)
 {
     typedef typename Computed<X>::type T;
     DYNAMIC_SHARED(memory);
@@ -143,12 +165,11 @@ __global__ void __launch_bounds__(V > 4 ? 256 : 384, 1) // what is gathered take
     }
 
     // What has been left for later.
-    unsigned* left = (unsigned*)(memory + SCRATCH);
     __syncthreads();
     if (team.rank == 0)
-        left[t] = odd;
+        left_at(s, teams, memory)[t] = odd;
     __syncthreads();
-    trailing_carefully(s, parts, dy, x, weight, mean, rstd, dx, dweight, dbias, left, memory);
+    trailing_carefully(s, parts, dy, x, weight, mean, rstd, dx, dweight, dbias, memory);
 }
 
 // dx, dweight and dbias from slopes, or dweight and dbias from mean and rstd that are given: a thread for

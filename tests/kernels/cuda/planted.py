@@ -401,8 +401,8 @@ NUMBERS = [
     Bug(
         "another set is done again",
         "trailing",
-        "(32 - parts.sets",
-        "(31 - parts.sets",
+        "(32 - many",
+        "(31 - many",
         TRAILING,
         BACKWARD,
         scale=1e25,

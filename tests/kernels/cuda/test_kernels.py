@@ -174,9 +174,12 @@ def test_a_bad_number_stays_in_its_set(order, cupy, slots, bad):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("slots", [(9000, 1, 1, 4, 1), (5000, 1, 1, 8, 1)], ids=str)
-def test_roundings_do_not_pile_up_over_many_sets(cupy, dtype, slots):
+@pytest.mark.parametrize(
+    "scales", [(1.0, 1.0), (1e15, 1.0), (1.0, 1e-27)], ids=str
+)  # the latter out of range
+def test_roundings_do_not_pile_up_over_many_sets(cupy, dtype, slots, scales):
     x, dy, weight, bias = arrays(slots, dtype)
-    x[:], dy[:] = x[0], 1.1  # every addition rounds the same way
+    x[:], dy[:] = x[0] * dtype(scales[0]), 1.1 * scales[1]  # every addition rounds the same way
     assert_close(x, dy, weight, bias, cupy=cupy)
 
 

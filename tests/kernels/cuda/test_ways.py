@@ -12,6 +12,7 @@ VIEWS = [
     (1, 1, 2, 40, 2),
     (4, 1, 1, 700, 1),
 ]
+FEWER_LANES = [(2, 1, 2, 17, 256), (2, 1, 1, 33, 68)]  # than an item has strips; 16 and 8
 
 
 @pytest.fixture
@@ -47,6 +48,20 @@ def test_every_way_gives_the_same_bits(order, cupy, only, dtype, slots):
         for name, a in got.items():
             if not (trailing and name in ("dweight", "dbias")):
                 assert np.array_equal(a, results["registers"][name]), (way, name)
+
+
+@pytest.mark.parametrize("slots", FEWER_LANES, ids=str)
+def test_a_set_of_fewer_lanes_has_the_same_bits_by_every_way(order, cupy, only, slots):
+    from gnref.kernels.cuda import contract as cuda
+
+    given = arrays(slots, np.float32)
+    only("chunks")
+    expected = both_passes(cupy, cuda, *given)
+    for way in ("cluster", "shared"):
+        only(way)
+        got = both_passes(cupy, cuda, *given)
+        for name, a in got.items():
+            assert np.array_equal(a, expected[name]), (way, name)
 
 
 @pytest.mark.parametrize("way", ["cluster", "shared", "chunks"])
