@@ -140,12 +140,17 @@ def memory_of(cut: Cut, threads: int, held: int = 1) -> int:
 
 def trailing_backward(slots: Slots, cut: Cut, team: int, threads: int, limits: Limits) -> Plan:
     """A block does one set after the other, and keeps the sums for their dweight."""
-    teams, resident = threads // team, REGISTERS // ((136 if cut.strip <= 4 else 200) * threads)
+    teams, resident = threads // team, REGISTERS // (gathered(cut) * threads)
     at_once = max(limits.multiprocessors * resident // slots[2], 1)
     waves = up(slots[0], GATHERED * teams * at_once)
     sets = sets_of_part(slots[0], waves * at_once, teams)
     memory = SCRATCH + max(threads // cut.lanes * ITEM, threads * SUMMED) + up(teams * 4, 16) * 16
     return Plan("registers", cut, team, threads, up(slots[0], sets) * slots[2], memory, sets=sets)
+
+
+def gathered(cut: Cut) -> int:
+    """Registers of a thread that keeps sums for its elements, about."""
+    return 136 if cut.strip <= 4 else 216
 
 
 def sets_of_part(examples: int, parts: int, teams: int = 1) -> int:

@@ -24,7 +24,7 @@ RESIDENT = {
     **{"forward": (512, 2), "forward_cluster": (512, 2), "forward_shared": (448, 2)},
     **dict.fromkeys(("backward", "backward_shared", "backward_cluster"), (288, 2)),
     **dict.fromkeys(("set_statistics", "set_sums"), (512, 1)),
-    **{"apply": (256, 4), "column_moments": (256, 2), "column_sums": (256, 1), "backward_trailing": (256, 1)},
+    **{"apply": (256, 4), "column_moments": (256, 2), "column_sums": (256, 1)},
 }
 CAREFUL = 64  # bytes that a function for sets out of range, which is called last, may spill
 READING = "item_|column_moments|column_sums"
@@ -129,6 +129,8 @@ def test_every_kernel_compiles(x, architecture):
 
 def budget(kernel):
     """Registers for each thread, with which as many blocks are resident as the plan counts on."""
+    if plain(kernel) == "backward_trailing":
+        return 216 if "Li8E" in kernel else 136  # as `plan.gathered` says
     threads, blocks = RESIDENT.get(plain(kernel), (256, 2))
     twice = plain(kernel) == "forward_cluster" and "Li2ELi8E" in kernel  # as many strips
     return ALL_REGISTERS // (threads * (1 if twice else blocks))

@@ -87,7 +87,6 @@ def test_parts_stay_short_and_have_as_many_sets_for_each_team(examples, teams, p
 @pytest.mark.parametrize(("B", "itemsize"), [(128, 4), (1024, 4), (1024, 2), (4096, 2)])
 def test_backward_over_last_axes_comes_in_whole_waves(O, B, itemsize):
     found = plans.plan((O, 1, 1, B, 1), itemsize, plans.Limits(*H100), backward=True)
-    registers = 136 if found.cut.strip <= 4 else 200
-    resident = H100[0] * (plans.REGISTERS // (registers * found.threads))
+    resident = H100[0] * (plans.REGISTERS // (plans.gathered(found.cut) * found.threads))
     waves = found.grid / resident
     assert waves > 0.9 * -(-found.grid // resident) or found.sets == 4 * found.threads // found.team
