@@ -171,11 +171,12 @@ def test_out_may_not_be_the_saved_x():
         gnref.backward(X, s, out=s.x)
 
 
-def test_out_may_not_be_the_saved_mean():
+@pytest.mark.parametrize("name", ["mean", "rstd"])
+def test_out_may_not_be_a_saved_statistic(name):
     x = np.ones((1, 6))
     _, saved = gnref.batch_norm_frozen_forward(x, np.zeros(6), np.ones(6))
-    with pytest.raises(ValueError, match=r"out may share memory with saved\.mean"):
-        gnref.backward(x, saved, out=saved.mean.reshape(1, 6))
+    with pytest.raises(ValueError, match=rf"out may share memory with saved\.{name}"):
+        gnref.backward(x, saved, out=getattr(saved, name).reshape(1, 6))
 
 
 def test_needs_may_be_one_name():

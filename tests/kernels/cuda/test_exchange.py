@@ -616,6 +616,29 @@ def test_what_autograd_follows_is_refused_by_name(cuda, name):
     assert_close(y, gnref.batch_norm_frozen(**given, backend="cuda"), 0)
 
 
+@pytest.mark.parametrize("name", ["x", "weight", "x_dot", "weight_dot", "bias_dot"])
+def test_forward_mode_of_what_autograd_follows_is_refused(cuda, name):
+    x, x_dot, weight, bias, _ = problem("group")
+    given = {"x": x, "weight": weight, "x_dot": x_dot, "weight_dot": bias.clone(), "bias_dot": weight.clone()}
+    _, saved = gnref.group_norm_forward(x, 3, weight, bias)
+    directions = {of: given[of] for of in ("x_dot", "weight_dot", "bias_dot")}
+    assert saved.backend == "cuda"
+    assert type(gnref.jvp(saved, **directions)) is torch.Tensor
+    given[name].requires_grad_()
+    with pytest.raises(TypeError, match=f"{name} requires a gradient, and autograd cannot follow the back"):
+        gnref.jvp(saved, **directions)
+
+
+@pytest.mark.parametrize("name", ["x", "weight"])
+def test_a_third_derivative_is_refused(cuda, name):
+    x, dy, weight, bias, _ = problem("group")
+    _, saved = gnref.group_norm_forward(x, 3, weight, bias)
+    assert gnref.double_backward(dy, saved, ddx=dy)[1].shape == x.shape
+    {"x": x, "weight": weight}[name].requires_grad_()
+    with pytest.raises(TypeError, match=f"{name} requires a gradient, and autograd cannot follow the back"):
+        gnref.double_backward(dy, saved, ddx=dy)
+
+
 @pytest.mark.parametrize("name", ["dy", "x", "weight", "out"])
 def test_a_second_derivative_is_refused(cuda, name):
     x, dy, weight, bias, _ = problem("group")

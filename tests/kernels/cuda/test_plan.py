@@ -73,6 +73,17 @@ def test_a_cut_hangs_on_the_set_alone():
         assert plans.cut_of((O, 5, A, 3, 64), 4) == plans.cut_of((1, 5, 1, 3, 64), 4)
 
 
+@pytest.mark.parametrize("itemsize", [2, 4, 8])
+@pytest.mark.parametrize("B", [4, 33, 256, 512, 1000, 1024, 4096])
+def test_backward_over_last_axes_has_room_for_what_teams_share(B, itemsize):
+    found = plans.plan((100_000, 1, 1, B, 1), itemsize, plans.Limits(*H100), backward=True)
+    if found.way == "registers":  # else nothing is shared
+        teams = found.threads // found.team
+        sums = 2 * 8 * B if teams > 1 else 0  # of sets out of range, in float64; bits for them behind
+        assert found.shared >= plans.SCRATCH + sums + 4 * teams
+    assert found.way == "registers" or B * itemsize > 8192
+
+
 @pytest.mark.parametrize("examples", [1, 3, 4, 5, 127, 128, 129, 4096, 100_000])
 @pytest.mark.parametrize("teams", [1, 8, 64])
 @pytest.mark.parametrize("parts", [1, 128, 924])
