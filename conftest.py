@@ -14,6 +14,7 @@ NEEDS = {
     "flax": ["gnref/testing/targets/known/flax.py"],
     "jax": [
         "gnref/bench/peers/jax.py",
+        "gnref/bridges/jax*",
         "gnref/testing/oracles/jax.py",
         "gnref/testing/targets/known/flax.py",
         "gnref/testing/targets/known/jax.py",
@@ -30,6 +31,9 @@ NEEDS = {
     "torch": [
         "gnref/bench/peers/compiled.py",
         "gnref/bench/peers/torch.py",
+        "gnref/bench/resnet.py",
+        "gnref/bench/torch_model.py",
+        "gnref/bridges/torch*",
         "gnref/testing/oracles/torch.py",
         "gnref/testing/targets/known/torch.py",
         "gnref/testing/targets/known/torch_compile.py",
@@ -55,7 +59,7 @@ def _gnref_in_doctests(doctest_namespace):
 
 # Where a test of notebooks, pages, the explorer or the CUDA kernels skips, it says that it "needs" this.
 WANTED = re.compile(
-    r"needs (anywidget|chromium|g\+\+|ipykernel|jupyterlab|nbclient|node|playwright|the built site)"
+    r"needs (anywidget|chromium|g\+\+|ipykernel|jupyterlab|mpi4py|nbclient|node|playwright|the built site)"
 )
 
 

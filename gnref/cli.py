@@ -160,6 +160,11 @@ def _add_bench(commands: Any) -> None:
     bench.add_argument(
         "--costs", action="store_true", help="also memory, first calls, one small call, growth"
     )
+    bench.add_argument(
+        "--torch-model",
+        action="store_true",
+        help="instead: training steps in PyTorch, with torch.nn's layers and with gnref's",
+    )
     bench.add_argument("--json", type=Path, metavar="FILE", help="write every time there, too")
     bench.add_argument("--plot", type=Path, metavar="FILE", help="draw the rows into a .png or .svg")
     bench.add_argument("--overwrite", action="store_true", help="let --json and --plot replace a file")
@@ -263,6 +268,8 @@ def run_bench(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         require("gnref bench --plot", "bench", "matplotlib")
     _check_files(arguments, json=(), plot=FIGURES)
+    if arguments.torch_model:
+        return _run_torch_model(arguments)
     from gnref.bench.session import Options, run
 
     names = ("quick", "norm", "rows", "peer", "threads", "rounds", "costs", "backend")
@@ -274,6 +281,22 @@ def run_bench(arguments: argparse.Namespace) -> int:
         from gnref.teaching.plots import save
 
         save(draw(session.machine, session.results), arguments.plot, overwrite=arguments.overwrite)
+    return 130 if session.interrupted else 0
+
+
+def _run_torch_model(arguments: argparse.Namespace) -> int:
+    """``gnref bench --torch-model``."""
+    for name in ("norm", "rows", "peer", "costs", "plot"):
+        if value := getattr(arguments, name):
+            raise ValueError(f"--{name} is {value} with --torch-model; expected it without")
+    if arguments.backend != "cpu":
+        raise ValueError(f"--backend is {arguments.backend!r} with --torch-model; expected 'cpu'")
+    require("gnref bench --torch-model", "torch", "torch", "ml_dtypes")
+    from gnref.bench.torch_session import run
+
+    session = run(arguments.threads, arguments.rounds or (3 if arguments.quick else 15))
+    if arguments.json is not None:
+        arguments.json.write_text(session.to_json() + "\n", encoding="utf-8")
     return 130 if session.interrupted else 0
 
 

@@ -27,11 +27,12 @@
 
 # %%
 import numpy as np
-from IPython.display import Markdown
+from IPython.display import Markdown, display
 
 import gnref
 from gnref import conventions
 from gnref.kernels import reference
+from gnref.layers import tracking
 from gnref.teaching import show_source
 from gnref.teaching.exercises import check
 
@@ -78,7 +79,8 @@ y = layer.forward(np.array([[1.0], [3.0]]))
 assert y.ravel().tolist() == [-1, 1]  # with the biased variance, 1
 assert np.allclose(layer.running_mean, 0.2, rtol=0, atol=1e-15)
 assert np.allclose(layer.running_var, 1.1, rtol=0, atol=1e-15)
-show_source(type(layer)._update, "mean = np.reshape", "self.running_var = moved")
+display(show_source(tracking.batch_statistics, "mean = np.reshape", "var = np.reshape"))
+show_source(type(layer)._update, "self.running_mean = moved", "self.running_var = moved")
 
 # %% [markdown]
 # (`moved` is the rule above; the `.mean(axis=0)` changes nothing here, where each channel has one mean.)

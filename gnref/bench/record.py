@@ -37,10 +37,10 @@ def row_of(result: Result) -> dict[str, Any]:
     return {
         **result.row._asdict(),
         "nbytes": result.row.nbytes,
-        "gnref": _timing(result.own),
-        "gnref_out": _timing(result.own_out),
+        "gnref": timing_of(result.own),
+        "gnref_out": timing_of(result.own_out),
         "peers": {name: _outcome(outcome) for name, outcome in result.peers.items()},
-        "copies": {name: _timing(timing) for name, timing in result.copies.items()},
+        "copies": {name: timing_of(timing) for name, timing in result.copies.items()},
         "ratios": {name: result.ratio(name) for name in result.peers},
         "fastest": result.fastest,
         "limit": result.limit,
@@ -57,11 +57,11 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "way": outcome.way,
         "reason": outcome.reason,
         "error": error,
-        **(_timing(outcome.timing) or {}),
+        **(timing_of(outcome.timing) or {}),
     }
 
 
-def _timing(timing: Timing | None) -> dict[str, Any] | None:
+def timing_of(timing: Timing | None) -> dict[str, Any] | None:
     """Times and what is said of them."""
     if timing is None:
         return None

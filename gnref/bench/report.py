@@ -37,6 +37,12 @@ DEVICE_LEGEND = (
 )
 
 
+def wide_console() -> Console:
+    """The terminal; where there is none, as for a file, all columns."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
+
 def header(machine: Mapping[str, Any]) -> str:
     """Who ran where."""
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())

@@ -14,7 +14,7 @@ from gnref.bench.grid import Row, grid, quick, select
 from gnref.bench.machine import available_threads, describe, threading_layer
 from gnref.bench.peers import PEERS, Peer, load
 from gnref.bench.record import to_json
-from gnref.bench.report import WIDTH, show
+from gnref.bench.report import show, wide_console
 from gnref.bench.results import Result
 from gnref.bench.runner import bench
 
@@ -77,7 +77,7 @@ def run(options: Options, console: Console | None = None) -> Session:
                 f"--threads is {options.threads} with --backend cuda; expected it with the cpu backend only"
             )
         device.require()
-    console = _console() if console is None else console
+    console = wide_console() if console is None else console
     threads = options.threads or available_threads()
     rows = select(quick() if options.quick else grid(), options.norm or (), options.rows)
     session = Session(options, rows, describe(threads, options.backend))
@@ -133,9 +133,3 @@ def _measure_rows(
         following = session.rows[len(session.results) : len(session.results) + 1]
         shown = following[0].name if following else "rows"
         progress.update(task, advance=1, description=shown, refresh=True)
-
-
-def _console() -> Console:
-    """The terminal; where there is none, as for a file, all columns."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)

@@ -41,7 +41,7 @@ class Layer:
         self.bias = np.zeros(shape, self.dtype) if bias else None
         self.grads: dict[str, Array] = {}
         self.mode = "train"
-        self._saved: Saved | None = None
+        self._saved: Any = None  # of the last forward pass, for the backward pass
         self._frozen = False  # in the last forward pass
 
     def forward(self, x: Any) -> Any:
@@ -100,10 +100,13 @@ class Layer:
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward was called before forward")
         needs = ("x",) if self._frozen else ("x", "weight", "bias")
-        dx, dweight, dbias = functional.backward(dy, self._saved, needs=needs)
+        dx, dweight, dbias = self._backward(dy, needs)
         found = {"weight": dweight, "bias": dbias}
         self.grads = {name: grad for name, grad in found.items() if grad is not None}
         return dx
+
+    def _backward(self, dy: Any, needs: tuple[str, ...]) -> tuple[Any, Any, Any]:
+        return functional.backward(dy, self._saved, needs=needs)
 
     def train(self) -> Self:
         """Normalize as in training; running statistics, if any, move with every batch."""

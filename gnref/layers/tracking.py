@@ -72,33 +72,49 @@ class _Tracking(Layer):
             self._update(saved)
         return y, saved
 
-    def _update(self, saved: Saved) -> None:
-        """Move the running statistics towards a batch's; stay where it has no unbiased variance."""
-        n = saved.view.set_size
-        assert self.running_mean is not None and self.running_var is not None
-        assert self.num_batches_tracked is not None and saved.mean is not None
-        if n < 2 or 0 in saved.x.shape:
+    def _update(self, saved: Any, count: int | None = None) -> None:
+        """Move the running statistics towards a batch's; stay where it has none."""
+        new = batch_statistics(saved, self.num_features, count)
+        if new is None:
             return
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None
+        mean, var = new
         # PyTorch's InstanceNorm never counts; here it does where the count is used.
         counts = self.norm == "batch" or self.momentum is None
-        count = self.num_batches_tracked + 1 if counts else self.num_batches_tracked
-        momentum = 1 / float(count) if self.momentum is None else self.momentum
-        # One row per example for instance norm, per virtual batch for batch norm: their average.
-        mean = np.reshape(saved.mean, (-1, self.num_features)).mean(axis=0)
-        var = np.reshape(saved.var, (-1, self.num_features)).mean(axis=0) * (n / (n - 1))
+        step = self.num_batches_tracked + 1 if counts else self.num_batches_tracked
+        momentum = 1 / float(step) if self.momentum is None else self.momentum
         with quiet():  # an infinite variance is told by its value
-            self.running_mean = moved(self.running_mean, mean, momentum)
-            self.running_var = moved(self.running_var, var, momentum)
-        self.num_batches_tracked = np.asarray(count)
+            dtype = self.running_mean.dtype
+            self.running_mean = moved(self.running_mean, mean, momentum).astype(dtype)
+            self.running_var = moved(self.running_var, var, momentum).astype(dtype)
+        self.num_batches_tracked = np.asarray(step)
 
 
-def moved(running: Array, new: Array, momentum: float) -> Array:
+def batch_statistics(saved: Any, num_features: int, count: int | None = None) -> tuple[Array, Array] | None:
+    """The mean and the unbiased variance of a batch, (C,) each: what running statistics move towards.
+
+    ``count`` is how many elements share a mean, where that is not told by x: in a batch whose other
+    shards lie elsewhere. None comes back for a batch that has no unbiased variance.
+    """
+    n = count
+    if n is None:
+        n = 0 if 0 in saved.view.x.shape else saved.view.set_size
+    if n < 2:
+        return None
+    # One row per example for instance norm, per virtual batch for batch norm: their average.
+    mean = saved.mean.reshape((-1, num_features)).mean(axis=0)
+    var = saved.var.reshape((-1, num_features)).mean(axis=0) * (n / (n - 1))
+    return mean, var
+
+
+def moved(running: Any, new: Any, momentum: float) -> Any:
     """(1 - momentum) * running + momentum * new, where a weight of 0 silences even an infinity."""
     if momentum == 0:
         return running
     if momentum == 1:
-        return new.astype(running.dtype)
-    return ((1 - momentum) * running + momentum * new).astype(running.dtype)
+        return new
+    return (1 - momentum) * running + momentum * new
 
 
 class BatchNorm(_Tracking):

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from gnref import cli
-from gnref.bench import session
+from gnref.bench import report, session
 from gnref.bench.costs import Cost
 from gnref.bench.grid import Row
 from gnref.bench.session import Options, run
@@ -149,4 +149,4 @@ def test_a_missing_extra_is_named(monkeypatch, capsys):
 
 def test_a_file_gets_all_columns(monkeypatch):
     monkeypatch.setattr(Console, "is_terminal", property(lambda self: False))
-    assert session._console().width == session.WIDTH
+    assert report.wide_console().width == report.WIDTH

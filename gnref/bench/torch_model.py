@@ -1,0 +1,136 @@
+"""gnref's layers in PyTorch beside torch.nn's: steps of a model, of a layer alone, and one small call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+import gnref
+from gnref.bench.own import use_threads
+from gnref.bench.resnet import Layer, resnet, training
+from gnref.bench.results import Timing
+from gnref.bench.timing import Run, interleave
+from gnref.bridges.torch import convert
+
+Tensor = Any  # torch.Tensor
+LAYOUTS = {"": torch.contiguous_format, ", channels last": torch.channels_last}
+IMAGES = ((32, 256, 56, 56), (8, 256, 56, 56))  # N C H W: 103 and 26 MB
+LAYERS: dict[str, Layer] = {
+    "BatchNorm2d": nn.BatchNorm2d,
+    "GroupNorm of 32 groups": lambda C: nn.GroupNorm(32, C),
+}
+SMALL = (2, 64, 16, 16)
+
+
+class Pair(NamedTuple):
+    """One thing, timed with torch.nn's layers and with gnref's; ``kernels`` is gnref without PyTorch."""
+
+    what: str
+    native: Timing
+    own: Timing
+    kernels: Timing | None = None
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long it takes with torch.nn's."""
+        return self.native.median / self.own.median
+
+    @property
+    def overhead(self) -> float | None:
+        """Seconds that PyTorch and the bridge take beyond the kernels."""
+        return None if self.kernels is None else self.own.median - self.kernels.median
+
+
+Maker = Callable[[], tuple[Run, Run, Run | None]]
+
+
+def plan(width: int = 32, examples: int = 64) -> dict[str, Maker]:
+    """What is timed: a name, and what makes the participants."""
+    made: dict[str, Maker] = {}
+    for norm, title in (("batch", "BatchNorm2d"), ("group", "GroupNorm")):
+        for layout, order in LAYOUTS.items():
+            name = f"step of a ResNet with {title}, {examples}x3x32x32{layout}"
+            made[name] = lambda n=norm, o=order: model_steps(n, width, examples, o)  # type: ignore[misc]
+    for title, layer in LAYERS.items():
+        for shape in IMAGES:
+            for layout, order in LAYOUTS.items():
+                name = f"step of {title}, {'x'.join(map(str, shape))}{layout}"
+                made[name] = lambda m=layer, s=shape, o=order: layer_steps(m, s, o)  # type: ignore[misc]
+    made["call of GroupNorm, 2x64x16x16"] = small_calls
+    made["call and backward pass of GroupNorm, 2x64x16x16"] = small_steps
+    return made
+
+
+def measure(threads: int, rounds: int, made: dict[str, Maker]) -> Iterator[Pair]:
+    """Time everything that a plan has."""
+    torch.set_num_threads(threads)
+    use_threads(threads)
+    for name, make in made.items():
+        native, own, kernels = make()
+        runs = {"native": native, "own": own} | ({} if kernels is None else {"kernels": kernels})
+        timings = interleave(runs, rounds)
+        yield Pair(name, timings["native"], timings["own"], timings.get("kernels"))
+
+
+def model_steps(norm: str, width: int, examples: int, order: Any) -> tuple[Run, Run, None]:
+    """A training step of two networks that are alike."""
+    torch.manual_seed(0)
+    native = resnet(norm, width).to(memory_format=order)
+    own = convert(deepcopy(native))
+    steps = [training(model, examples) for model in (native, own)]
+    return lambda: next(steps[0]), lambda: next(steps[1]), None
+
+
+def layer_steps(layer: Layer, shape: tuple[int, ...], order: Any) -> tuple[Run, Run, None]:
+    """The forward and the backward pass of two layers that are alike."""
+    native = layer(shape[1])
+    own = convert(deepcopy(native))
+    return step_of(native, *inputs(shape, order)), step_of(own, *inputs(shape, order)), None
+
+
+def step_of(layer: nn.Module, x: Tensor, dy: Tensor) -> Run:
+    """A forward and a backward pass."""
+
+    def run() -> None:
+        x.grad = None
+        layer.zero_grad()
+        layer(x).backward(dy)
+
+    return run
+
+
+def inputs(shape: tuple[int, ...], order: Any) -> tuple[Tensor, Tensor]:
+    """x, which needs a gradient, and dy."""
+    generator = torch.Generator().manual_seed(0)
+    x, dy = (torch.randn(shape, generator=generator).to(memory_format=order) for _ in range(2))
+    return x.requires_grad_(), dy
+
+
+def small_calls() -> tuple[Run, Run, Run]:
+    """One call, of which autograd takes note, and the call that it comes to."""
+    native, own, x, _ = small()
+    arrays, weight, bias = (a.detach().numpy() for a in (x, own.weight, own.bias))
+    return lambda: native(x), lambda: own(x), lambda: gnref.group_norm_forward(arrays, 8, weight, bias)
+
+
+def small_steps() -> tuple[Run, Run, Run]:
+    """The same with the backward pass."""
+    native, own, x, dy = small()
+    arrays, weight, bias = (a.detach().numpy() for a in (x, own.weight, own.bias))
+    along: np.ndarray[Any, Any] = dy.numpy()
+
+    def kernels() -> None:
+        gnref.backward(along, gnref.group_norm_forward(arrays, 8, weight, bias)[1])
+
+    return step_of(native, x, dy), step_of(own, x, dy), kernels
+
+
+def small() -> tuple[nn.GroupNorm, nn.GroupNorm, Tensor, Tensor]:
+    """A layer of each kind, x and dy."""
+    native = nn.GroupNorm(8, SMALL[1])
+    return native, convert(deepcopy(native)), *inputs(SMALL, torch.contiguous_format)

@@ -1,0 +1,173 @@
+"""The norms with the signatures of `torch.nn.functional`, as the layers call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from functools import wraps
+from typing import Any
+
+import torch
+
+import gnref
+from gnref.bridges.torch.functions import Call, Norm
+from gnref.bridges.torch.memory import Tensor, give, lend
+from gnref.layers.tracking import batch_statistics, moved
+
+Function = Callable[..., Tensor]
+
+
+def left_alone(function: Function) -> Function:
+    """Keep torch.compile out of a function: its graph breaks off here, and goes on behind it."""
+    alone = torch._disable_dynamo(function)  # torch.compiler.disable, that imports the compiler when called
+
+    @wraps(function)
+    def called(*args: Any, **options: Any) -> Tensor:
+        if torch.compiler.is_compiling():
+            return alone(*args, **options)
+        return function(*args, **options)
+
+    return called
+
+
+@left_alone
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """As `torch.nn.functional.group_norm`."""
+
+    def forward(x: Any, weight: Any, bias: Any, backend: str | None) -> Any:
+        return gnref.group_norm_forward(x, num_groups, weight, bias, eps=eps, backend=backend)
+
+    return Norm.apply(input, weight, bias, Call(forward))
+
+
+@left_alone
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """As `torch.nn.functional.layer_norm`."""
+
+    def forward(x: Any, weight: Any, bias: Any, backend: str | None) -> Any:
+        return gnref.layer_norm_forward(x, tuple(normalized_shape), weight, bias, eps=eps, backend=backend)
+
+    return Norm.apply(input, weight, bias, Call(forward))
+
+
+@left_alone
+def rms_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """As `torch.nn.functional.rms_norm`: without eps, that of x's dtype, of float32 for 16 bits."""
+    if eps is None:
+        wide = torch.float64 if input.dtype == torch.float64 else torch.float32
+        eps = torch.finfo(wide).eps
+
+    def forward(x: Any, weight: Any, bias: Any, backend: str | None) -> Any:
+        return gnref.rms_norm_forward(x, tuple(normalized_shape), weight, eps=eps, backend=backend)
+
+    return Norm.apply(input, weight, None, Call(forward))
+
+
+@left_alone
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """As `torch.nn.functional.batch_norm`."""
+    if not training:
+        return frozen(input, running_mean, running_var, weight, bias, eps)
+
+    def forward(x: Any, weight: Any, bias: Any, backend: str | None) -> Any:
+        return gnref.batch_norm_forward(x, weight, bias, eps=eps, backend=backend)
+
+    return tracked(Call(forward), input, running_mean, running_var, weight, bias, momentum)
+
+
+@left_alone
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """As `torch.nn.functional.instance_norm`, and one element per set is allowed: it gives the bias."""
+    if not use_input_stats:
+        return frozen(input, running_mean, running_var, weight, bias, eps)
+
+    def forward(x: Any, weight: Any, bias: Any, backend: str | None) -> Any:
+        return gnref.instance_norm_forward(x, weight, bias, eps=eps, backend=backend)
+
+    return tracked(Call(forward), input, running_mean, running_var, weight, bias, momentum)
+
+
+def frozen(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+) -> Tensor:
+    """Normalize with running statistics."""
+    kept: list[Any] = []  # copies, since the running statistics may move on before derivatives are asked for
+
+    def forward(x: Any, weight: Any, bias: Any, backend: str | None) -> Any:
+        if backend is None and not kept:
+            kept.extend((copied(running_mean, "running_mean"), copied(running_var, "running_var")))
+        mean, var = kept or (running_mean, running_var)
+        if isinstance(x, torch.Tensor):
+            mean, var = give(mean), give(var)
+        return gnref.batch_norm_frozen_forward(x, mean, var, weight, bias, eps=eps, backend=backend)
+
+    return Norm.apply(input, weight, bias, Call(forward))
+
+
+def copied(tensor: Tensor | None, name: str) -> Any:
+    """A copy of a statistic, as gnref takes it."""
+    a = lend(tensor, name)
+    return a.clone() if isinstance(a, torch.Tensor) else copy(a)
+
+
+def tracked(
+    call: Call,
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    momentum: float,
+) -> Tensor:
+    """Normalize, and move running statistics, if there are any."""
+    y = Norm.apply(input, weight, bias, call)
+    if running_mean is None or running_var is None:
+        return y
+    if call.saved is None:
+        raise RuntimeError(
+            "running statistics cannot follow a batch that torch.vmap takes apart; expected a layer with "
+            "track_running_stats=False, or in evaluation mode"
+        )
+    found = batch_statistics(call.saved, len(running_mean))
+    if found is not None:
+        with torch.no_grad():
+            for running, new in zip((running_mean, running_var), found, strict=True):
+                running.copy_(moved(running, give(new), momentum))
+    return y

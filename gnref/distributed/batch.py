@@ -1,0 +1,144 @@
+"""Batch norm over all shards of a batch, forward and backward: the public functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gnref.distributed.passes import SyncSaved, backward, forward
+from gnref.distributed.ranks import TIMEOUT
+
+Array = np.ndarray[Any, Any]
+
+
+def sync_batch_norm(
+    x_shard: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    comm: Any,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    timeout: float = TIMEOUT,
+) -> Array:
+    r"""Normalize each channel over a batch whose examples are spread over the ranks of a communicator.
+
+    Every rank calls it with its own shard, and gets the y of its own shard: that of `gnref.batch_norm` for
+    all shards together.
+
+    Parameters
+    ----------
+    x_shard : ndarray, (N, C, \*spatial)
+        float16, bfloat16, float32 or float64; any strides. N may differ from rank to rank, and may be 0.
+    weight, bias : ndarray, (C,), optional
+        Scale and shift of each channel; absent, 1 and 0. The same numbers on every rank (that they are
+        given, and their dtype, is compared; the numbers are not).
+    comm : communicator
+        Of mpi4py, such as ``MPI.COMM_WORLD``.
+    eps : float
+        Added to the biased variance, inside the square root. >= 0, and the same on every rank.
+    channel_axis : int
+        Which axis of x_shard is C: any but 0; -1 is channels last.
+    timeout : float
+        How many seconds this rank waits for the others; infinity is for ever. More than ranks may be apart:
+        one that compiles, saves or evaluates meanwhile is late and not lost.
+
+    Returns
+    -------
+    y : ndarray
+        Of x_shard's shape, dtype and memory layout.
+
+    Raises
+    ------
+    ShapeError, ValueError, TypeError
+        On the rank whose arguments are bad, as from `gnref.batch_norm`. ShapeError on every rank if the whole
+        batch has one element per channel (a shard alone may).
+    RankError
+        On every rank, and the same sentence, if ranks disagree on C, eps or the parameters, or are in
+        different calls; on all others, if one refused its arguments or failed. After these the communicator
+        is as good as before. Also where a rank did not answer within ``timeout``; then it is not.
+
+    Notes
+    -----
+    Two exchanges: a kilobyte of words, to agree, and 2C + 1 numbers. Statistics are merged in float64 in the
+    order of the ranks (Chan, Golub & LeVeque 1979), and one float64 holds the mean: at an offset of d
+    spreads y is off by d * 1e-16.
+
+    After a timeout MPI still has the exchange on its hands, and where the silent rank still exists, the
+    program would wait for it at its end: end all ranks with ``comm.Abort(1)``, or run
+    `mpiexec -n 4 python -m mpi4py program.py`.
+
+    Examples
+    --------
+    On each of four ranks, with a quarter of the batch each:
+
+    >>> from mpi4py import MPI  # doctest: +SKIP
+    >>> y = sync_batch_norm(x_shard, comm=MPI.COMM_WORLD)  # doctest: +SKIP
+    """
+    options: dict[str, Any] = {"eps": eps, "channel_axis": channel_axis, "timeout": timeout}
+    return sync_batch_norm_forward(x_shard, weight, bias, comm=comm, **options)[0]
+
+
+def sync_batch_norm_forward(
+    x_shard: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    comm: Any,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    timeout: float = TIMEOUT,
+) -> tuple[Array, SyncSaved]:
+    """Like `sync_batch_norm`, and also return what `sync_batch_norm_backward` needs.
+
+    Parameters and errors are those of `sync_batch_norm`.
+
+    Returns
+    -------
+    y : ndarray
+        As from `sync_batch_norm`.
+    saved : SyncSaved
+        mean, var and rstd are (C,), of the whole batch. It refers to x_shard and weight: changed in place
+        before the backward pass, they give wrong gradients.
+    """
+    return forward(x_shard, weight, bias, comm, eps, channel_axis, timeout)
+
+
+def sync_batch_norm_backward(dy_shard: Array, saved: SyncSaved) -> tuple[Array, Array | None, Array | None]:
+    """Return the gradients of a loss by this rank's x, and by weight and bias.
+
+    Every rank calls it, with what the same forward pass saved. The loss is the sum of what all ranks add
+    to it, and dy_shard its gradient by the y of this rank.
+
+    Parameters
+    ----------
+    dy_shard : ndarray
+        Of x_shard's shape and dtype, in any strides.
+    saved : SyncSaved
+        From `sync_batch_norm_forward` on this rank.
+
+    Returns
+    -------
+    dx : ndarray
+        The shard's: of x_shard's shape, dtype and memory layout.
+    dweight, dbias : ndarray or None
+        Those of the *whole batch*, with the same bits on every rank; None for a parameter that is absent.
+
+    Raises
+    ------
+    ShapeError, TypeError
+        On the rank whose dy_shard is not of x_shard's shape or dtype.
+    RankError
+        As from `sync_batch_norm`; also where ranks go back through different forward passes.
+
+    Notes
+    -----
+    The formula is that of `gnref.backward`, with both sums over all shards: dx needs these sums in any
+    case, and they are dbias and dweight.
+
+    PyTorch's SyncBatchNorm returns what the shard alone adds to dweight and dbias, and leaves it to
+    DistributedDataParallel to average over the ranks. If your optimizer too sums or averages the gradients of
+    all parameters over R ranks, divide these two by R before: then they come out as all others do.
+    """
+    return backward(dy_shard, saved)

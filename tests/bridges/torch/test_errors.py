@@ -1,0 +1,99 @@
+"""Bad input: one sentence that names the argument, what it is and what was expected."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+bridge = pytest.importorskip("gnref.bridges.torch")
+
+from gnref import BackendError, ShapeError  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "told"),
+    [
+        (torch.ones(2, 6, dtype=torch.int64), TypeError, r"x .*int64"),
+        (torch.ones(2, 6, dtype=torch.bool), TypeError, r"x .*bool"),
+        (torch.ones(2, 6, dtype=torch.complex64), TypeError, r"x .*complex64"),
+        ([[1.0, 2.0]], TypeError, r"x is a list; expected a torch.Tensor"),
+        (torch.ones(2, 6).to_sparse(), TypeError, r"x has layout torch.sparse_coo; expected a dense tensor"),
+        (torch.ones(2, 6, device="meta"), BackendError, r"x is a tensor on meta; expected one on the CPU"),
+        (torch.ones(6), ShapeError, r"x .*\(6,\)"),
+        (torch.ones(2, 5), ShapeError, r"5"),
+    ],
+)
+def test_an_x_that_will_not_do(x, error, told):
+    with pytest.raises(error, match=told):
+        bridge.GroupNorm(2, 6)(x)
+
+
+def test_a_tensor_on_a_cuda_device_that_gnref_cannot_use(monkeypatch):
+    from gnref.bridges.torch import memory
+
+    class Elsewhere(torch.Tensor):
+        is_cpu = False
+        device = torch.device("cuda", 0)
+
+    monkeypatch.setattr(memory, "status", lambda name: "no CUDA device: no driver")
+    x = torch.ones(2, 6).as_subclass(Elsewhere)
+    with pytest.raises(BackendError, match=r"x is a tensor on cuda:0; expected .* no driver.*to='torch'"):
+        memory.lend(x, "x")
+
+
+def test_one_element_per_channel_is_refused_as_by_torch():
+    x = torch.ones(1, 6)
+    for layer in (bridge.BatchNorm1d(6), nn.BatchNorm1d(6)):
+        with pytest.raises(ValueError, match="1"):
+            layer(x)
+    assert bridge.BatchNorm1d(6).eval()(x).shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "shape"),
+    [
+        ("BatchNorm1d", (6,), (2, 6, 3, 3)),
+        ("BatchNorm2d", (6,), (2, 6, 3)),
+        ("BatchNorm3d", (6,), (2, 6, 3, 3)),
+        ("InstanceNorm2d", (6,), (2, 6)),
+        ("BatchNorm2d", (6,), (2, 5, 3, 3)),
+        ("GroupNorm", (2, 6), (2, 4, 3)),
+        ("LayerNorm", (6,), (2, 5)),
+        ("RMSNorm", (6,), (2, 5)),
+    ],
+)
+def test_a_shape_that_torch_refuses_is_refused(name, arguments, shape):
+    for module in (nn, bridge):
+        with pytest.raises((ValueError, RuntimeError)):
+            getattr(module, name)(*arguments)(torch.ones(shape))
+
+
+@pytest.mark.parametrize("arguments", [(4, 6), (0, 6)])
+def test_a_constructor_refuses_what_torchs_does(arguments):
+    for module in (nn, bridge):
+        with pytest.raises((ValueError, ZeroDivisionError)):
+            module.GroupNorm(*arguments)
+
+
+def test_bfloat16_without_ml_dtypes(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(BackendError, match=r"x has dtype bfloat16.* pip install ml_dtypes"):
+        bridge.GroupNorm(2, 6)(torch.ones(2, 6, dtype=torch.bfloat16))
+
+
+def test_running_statistics_under_vmap_are_refused():
+    layer = bridge.BatchNorm1d(6)
+    with pytest.raises(
+        RuntimeError, match=r"running statistics cannot follow a batch that torch\.vmap takes apart"
+    ):
+        torch.func.vmap(layer)(torch.randn(3, 4, 6))
+    assert torch.equal(layer.running_mean, torch.zeros(6))
+
+
+def test_gradients_in_a_batch_say_what_to_do_instead():
+    x = torch.randn(2, 6, requires_grad=True)
+    y = bridge.GroupNorm(2, 6)(x)
+    with pytest.raises(RuntimeError, match=r"dy is a tensor whose memory cannot be seen.*torch\.func\.vmap"):
+        torch.autograd.grad(y, x, torch.ones(3, 2, 6), is_grads_batched=True)
