@@ -107,8 +107,8 @@ def _add_check(commands: Any) -> None:
         "targets",
         nargs="*",
         metavar="TARGET",
-        help="torch, torch.compile, jax, flax, onnxruntime, openvino, gnref:cpu, package.module:object, or "
-        "kernelbench:FILE",
+        help="torch, torch.compile, jax, flax, onnxruntime, openvino, gnref:cpu, package.module:object (a "
+        "function, or a class of torch.nn.Module), or kernelbench:FILE",
     )
     check.add_argument("--norm", action="append", choices=CHECK_NORMS, help="only this norm (repeatable)")
     check.add_argument(
@@ -123,7 +123,8 @@ def _add_check(commands: Any) -> None:
         "--require",
         action="append",
         metavar="KEY=VALUE",
-        help="make a grade a condition: accuracy=A, range=1e18, batch_invariance=bits, validation=raises",
+        help="make a grade a condition: accuracy=A, range=1e18, batch_invariance=bits, validation=raises, "
+        "second_order=exact",
     )
     check.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
     check.add_argument(

@@ -63,6 +63,11 @@ class Saved:
     backend: str
     straight: bool
 
+    def with_arrays(self, x: Array | None, weight: Array | None, bias: Array | None) -> Saved:
+        """The same, with others that are like x, weight and bias, or without them."""
+        stats = self.mean, self.var, self.rstd
+        return Saved(self.norm, x, weight, bias, self.eps, *stats, self.view, self.backend, self.straight)
+
     def __repr__(self) -> str:
         shape, dtype = tuple(self.x.shape), dtype_name(self.x.dtype)
         return f"<Saved of {self.norm} norm: x {shape} {dtype}, backend {self.backend}>"

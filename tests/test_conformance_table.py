@@ -38,6 +38,10 @@ def test_a_failure_in_float32_is_one():
     assert tool.cell(None) == ""
 
 
+def test_a_refusal_does_not_hold():
+    assert tool.cell({"status": "refused", "fails_in": []}) == "refused"
+
+
 def test_what_stands_between_the_marks_is_replaced(tmp_path, monkeypatch):
     page, found = tmp_path / "page.md", tmp_path / "found.json"
     page.write_text(f"before\n{tool.BEGIN}\nstale\n{tool.END}\nafter\n")

@@ -41,7 +41,7 @@ def test_core_dependencies_are_three(project):
 
 
 def test_extras(project):
-    extras = {"testing", "plots", "bench", "lab", "tutorials", "docs", "torch", "jax", "gpu", "dev"}
+    extras = {"testing", "plots", "bench", "lab", "tutorials", "docs", "torch", "jax", "gpu", "mpi", "dev"}
     assert set(project["optional-dependencies"]) == extras
 
 

@@ -16,7 +16,14 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "conformance" / "frameworks.md"
 BEGIN, END = "<!-- tables of gnref check -->", "<!-- end of the tables -->"
-CELLS = {"not asked": "", "unsupported": "outside", "not run": "not run", "skipped": "skipped", "empty": ""}
+CELLS = {
+    "not asked": "",
+    "unsupported": "outside",
+    "refused": "refused",
+    "not run": "not run",
+    "skipped": "skipped",
+    "empty": "",
+}
 NORMS = ("batch", "instance", "group", "layer", "rms")
 NARROW = {"float16", "bfloat16"}
 RUNS = {  # by the file's name; what compiles for every shape gets fewer examples

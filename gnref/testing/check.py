@@ -70,8 +70,10 @@ def check(
         Equal seeds draw equal problems (0).
     require : mapping, optional
         Grades that are conditions: ``{"accuracy": "A", "range": 1e18, "batch_invariance": "bits",
-        "validation": "raises"}``. The default is accuracy "B", a range of 1e4, batch invariance up to
-        rounding ("rounding"), and any answer to a num_groups that does not divide C ("any").
+        "validation": "raises", "second_order": "exact"}``. The default is accuracy "B", a range of 1e4,
+        batch invariance up to rounding ("rounding"), any answer to a num_groups that does not divide C
+        ("any"), and second derivatives and forward mode that may raise, but not be wrong ("any"); of the
+        last PyTorch and JAX functions are asked, whose gradients are these frameworks'.
     isolate : bool
         Whether to run the target in a process of its own, so that one that hangs or dies is a finding.
     timeout : float
@@ -173,10 +175,20 @@ def checker_of(
         target = Functions(forward, backward, domain=limits, **options)
     checker = Checker(target, norm, limits, layouts, wanted, max_examples or EXAMPLES, seed or 0)
     try:
+        _differentiable(target, wanted)
         return checker, checker.taken(dtypes)
     except BaseException:
         checker.close()
         raise
+
+
+def _differentiable(target: Functions | Isolated, wanted: Mapping[str, Any]) -> None:
+    """Raise if second derivatives are required of what no framework differentiates."""
+    if wanted["second_order"] == "exact" and "differentiates" not in target.abilities:
+        raise ValueError(
+            "require['second_order'] is 'exact', and the backward pass is a function of its own, or there is"
+            " none; expected a forward pass that PyTorch or JAX differentiates"
+        )
 
 
 def _several(argument: str, value: Any) -> tuple[Any, ...]:
@@ -212,6 +224,7 @@ def _requirements(require: Mapping[str, Any] | None) -> dict[str, Any]:
         "range": 1e4,
         "batch_invariance": "rounding",
         "validation": "any",
+        "second_order": "any",
     }
     if not isinstance(require, Mapping | None):
         raise ValueError(f"require is {require!r}; expected a dict of grades")
@@ -221,6 +234,7 @@ def _requirements(require: Mapping[str, Any] | None) -> dict[str, Any]:
     one_of("require['accuracy']", full["accuracy"], "AB")
     one_of("require['batch_invariance']", full["batch_invariance"], ("bits", "rounding"))
     one_of("require['validation']", full["validation"], ("raises", "any"))
+    one_of("require['second_order']", full["second_order"], ("exact", "any"))
     far = full["range"]
     if not isinstance(far, int | float) or not 1 <= far <= SCALES[-2]:
         raise ValueError(f"require['range'] is {far!r}; expected a number from 1 to {SCALES[-2]:g}")

@@ -92,7 +92,8 @@ class Checker:
 
     def tried(self, prop: Property, pairs: Dtypes, **options: Any) -> Result:
         """Ask one property, once."""
-        trial = Trial(prop, self.target, self.empty(prop), self.domain, self.others)
+        strict = self.require["second_order"] == "exact"
+        trial = Trial(prop, self.target, self.empty(prop), self.domain, self.others, strict=strict)
         result = run_trial(trial, self.max_examples, self.seed, self.options(prop, pairs) | options)
         self.met = self.met or result.examples > 0
         if result.counterexample is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gnref.testing import oracles
 from gnref.testing.problems import Array, Problem
-from gnref.testing.properties.property import Property, difference, results
+from gnref.testing.properties.property import Property, results, worst_element
 from gnref.testing.targets.target import Finding, Forward, Refused, Stopped, Target, Unsupported
 from gnref.testing.tolerances import tolerance
 
@@ -91,7 +91,7 @@ def diagnosis(problem: Problem, found: Found) -> str:
     with np.errstate(all="ignore"):  # of infinities
         right, limits = expected(problem), tolerance(problem)
     told = {
-        name: _worst_element(name, a, right[name], getattr(limits, name))
+        name: worst_element(name, a, right[name], getattr(limits, name))
         for name, a in found.items()
         if name in right
     }
@@ -99,17 +99,3 @@ def diagnosis(problem: Problem, found: Found) -> str:
     if wrong and fine:
         wrong.append(f"{', '.join(fine)} {'is' if len(fine) == 1 else 'are'} right")
     return "; ".join(wrong) if any(told.values()) else ""
-
-
-def _worst_element(name: str, got: Array, right: Any, limit: Array) -> str:
-    """The element that is off by most of its tolerance, and the right value; "" if none is."""
-    if got.shape != right.shape:
-        return f"{name} has the shape {got.shape}, expected {right.shape}"
-    with np.errstate(all="ignore"):
-        ratio = np.abs(np.asarray(difference(got, right), np.float64)) / limit
-    ratio = np.where(np.isnan(ratio), np.inf, ratio)
-    if ratio.size == 0 or ratio.max() <= 1:
-        return ""
-    where = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-    index = ", ".join(str(int(i)) for i in where)
-    return f"{name}[{index}] is {float(got[where]):.9g}, expected {float(right[where]):.9g}"

@@ -72,6 +72,12 @@ class Report:
         return [r.property for r in self.results if r.status not in ("passed", "failed")]
 
     @property
+    def refused(self) -> dict[str, str]:
+        """What the target says that it does not offer, by property, or offers in some cases alone."""
+        told = ("passed", "refused")
+        return {r.property: r.reason for r in self.results if r.reason and r.status in told}
+
+    @property
     def enough(self) -> bool:
         """Whether y and the gradients were compared with an oracle, and most properties met a problem."""
         status = {result.property: result.status for result in self.results}
@@ -155,6 +161,7 @@ class Report:
             lines += [f"| {name} | {g.accuracy} | {_span(g.range)} |" for name, g in self.grades.items()]
             lines.append("")
         lines += [f"Not checked: {name}: {reason}\n" for name, reason in self.not_taken.items()]
+        lines += [f"Refused: {name}: {reason}\n" for name, reason in self.refused.items()]
         if self.batch_invariant is not None:
             how = "the same bits" if self.batch_invariant else "not the same bits"
             lines += [f"An example alone and in a batch gives {how}.", ""]

@@ -18,6 +18,7 @@ WORDS = {
     "failed": "[bold red]FAIL[/]",
     "unsupported": "[yellow]outside[/]",
     "not asked": "[dim]-[/]",
+    "refused": "[yellow]refused[/]",
     "not run": "[yellow]not run[/]",
     "skipped": "[yellow]skip[/]",
     "empty": "[yellow]none[/]",
@@ -26,7 +27,8 @@ LEGEND = (
     "Numbers are the worst error in units of the tolerance, of grade B; = is no difference at all. FAIL 16 "
     "is seen with 16-bit x alone. - was not asked: the target lacks what it takes (a backward pass, "
     "statistics, strides, a channel axis), or it is asked on request. outside: no problem of it lies in the "
-    "declared domain. none: no problem says anything about it. skip: an oracle is not installed. not run: "
+    "declared domain. refused: the target says that it does not offer it, as it may. "
+    "none: no problem says anything about it. skip: an oracle is not installed. not run: "
     "the run ended before."
 )
 
@@ -94,7 +96,10 @@ def show(console: Console, reports: Sequence[Report]) -> None:
 
 
 def _show_failures(console: Console, report: Report) -> None:
-    """The failures of one report; the program that shows the smallest."""
+    """What is refused, and the failures of one report; the program that shows the smallest."""
+    for name, reason in report.refused.items():
+        where = escape(f"{report.target}, {report.norm} norm: {name}")
+        console.print(f"\n[yellow]{where}[/]: refused: {escape(reason)}", highlight=False)
     for result, museum in report.told():
         where = escape(f"{report.target}, {report.norm} norm: {result.property}")
         where += f" ({', '.join(result.fails_in)})" if result.fails_in else ""

@@ -20,7 +20,7 @@ from gnref.testing.problems import Problem
 from gnref.testing.properties import PROPERTIES, Property
 from gnref.testing.snippet import snippet
 from gnref.testing.strategies import problems
-from gnref.testing.targets import Finding, Gnref, Refused, Stopped, Target, Unsupported
+from gnref.testing.targets import Finding, Gnref, NotOffered, Refused, Stopped, Target, Unsupported
 
 SLACK = 0.02  # a worst error below this share of the tolerance says that the tolerance is too wide
 MANY = 20  # examples of one dtype, of which the worst says something about its tolerance
@@ -48,7 +48,8 @@ class Result:
     status : str
         "passed"; "failed"; "skipped" (an oracle is missing); "empty" (no problem said anything);
         "unsupported" (none was inside the domain that the target declares); "not asked" (the target lacks
-        an ability that it takes, such as a backward pass); "not run" (the run ended before).
+        an ability that it takes, such as a backward pass); "refused" (the target says that it does not
+        offer it, as it may); "not run" (the run ended before).
     examples : int
         Problems that said something about the property.
     excluded : int
@@ -60,7 +61,7 @@ class Result:
     exact : bool
         Whether the property allows no tolerance.
     reason : str
-        Why it failed, was skipped or not asked.
+        Why it failed, was skipped, not asked or refused; of one that passed, what was refused on the way.
     counterexample : Problem or None
         The smallest problem found that breaks the property,
     snippet : str
@@ -119,6 +120,7 @@ class Trial:
     result: Result
     domain: Domain
     others: list[Aside] = field(default_factory=list)
+    strict: bool = False  # whether it must be offered
     deadline: float = float("inf")
     tries: int = 0
     given_up: bool = False
@@ -154,6 +156,8 @@ class Trial:
         except Unsupported:
             self.result.excluded += 1
             return None
+        except NotOffered as error:
+            return self.not_offered(error)
         except Refused as error:
             if not (self.prop.may_refuse or problem.set_size <= 1):
                 self.blame(Finding(RETURNS, str(error)), problem)
@@ -175,6 +179,14 @@ class Trial:
             self.result.worst = ratio
             raise PropertyError(self.told(problem, ratio))
         return ratio
+
+    def not_offered(self, error: NotOffered) -> float | None:
+        """Note what the target says, and return the ratio of what it did; raise if it must offer it."""
+        if self.strict:
+            raise PropertyError(f"is not offered: {error}")
+        self.result.reason = str(error)
+        self.result.excluded += error.ratio is None
+        return error.ratio
 
     def blame(self, finding: Finding, problem: Problem) -> None:
         """Raise a finding of this property; keep that of another one for it."""
@@ -271,6 +283,8 @@ def run_trial(trial: Trial, max_examples: int, seed: int, options: dict[str, Any
     if result.status == "failed":
         assert result.counterexample is not None
         result.snippet = snippet(prop, trial.target, result.counterexample)
+    elif result.status == "passed" and result.examples == 0 and result.reason:
+        result.status = "refused"
     elif result.status == "passed" and result.examples == 0:
         result.status = "unsupported" if result.excluded else "empty"
         result.reason = (

@@ -260,6 +260,16 @@ def test_one_differentiable_function_is_enough(arrays):
         ({"supports": {"rank": 4}}, ValueError, "supports has the key 'rank'; expected ranks"),
         ({"supports": 4}, TypeError, "supports is 4; expected a function"),
         ({"require": {"speed": 1}}, ValueError, "a key of require is 'speed'; expected one of accuracy"),
+        (
+            {"require": {"second_order": 2}},
+            ValueError,
+            "require['second_order'] is 2; expected one of exact, any",
+        ),
+        (
+            {"require": {"second_order": "exact"}},
+            ValueError,
+            "expected a forward pass that PyTorch or JAX diff",
+        ),
         ({"require": {"accuracy": "C"}}, ValueError, "require['accuracy'] is 'C'"),
         ({"require": {"range": 0}}, ValueError, "require['range'] is 0; expected a number from 1"),
         ({"device": "cuda"}, ValueError, "device is 'cuda'; expected None: numpy arrays have no device"),

@@ -81,6 +81,45 @@ def test_a_gradient_wrong_by_1e_9_is_seen(name, which):
     assert worst(wrong, exact.gradients(problem)) > 10 * TOLERANCE
 
 
+def total(problem, along):
+    """<ddx, dx> + <ddweight, dweight> + <ddbias, dbias>, exactly."""
+    pairs = zip(along, exact.gradients(problem), strict=True)
+    return sum((np.sum(exact.fractions(a) * gradient) for a, gradient in pairs if a is not None), Fraction(0))
+
+
+@pytest.mark.parametrize("which", ["dy", "x", "weight"])
+def test_second_derivatives_are_differences_of_exact_gradients(problem, which):
+    if getattr(problem, which) is None:
+        pytest.skip("there is no weight")
+    rng = np.random.default_rng(7)
+    arrays = (problem.x, problem.weight, problem.bias)
+    along = tuple(None if a is None else rng.standard_normal(a.shape) for a in arrays)
+    found = dict(
+        zip(("dy", "x", "weight"), load_for("autograd", problem).second(problem, *along), strict=True)
+    )
+    assert (found["weight"] is None) == (problem.weight is None)
+    direction, a = rng.standard_normal(found[which].shape), getattr(problem, which)
+    h = 2.0**-17
+    ends = [total(problem.but(**{which: a + sign * h * direction}), along) for sign in (1, -1)]
+    slope, terms = float((ends[0] - ends[1]) / Fraction(2 * h)), np.abs(found[which] * direction).sum()
+    # The steps are rounded, by 1e-16 / h; the third derivative, times h^2, is of the same order here.
+    assert abs(np.sum(found[which] * direction) - slope) <= 1e-7 * max(terms, 1.0)
+
+
+def test_forward_mode_is_the_difference_of_y(problem):
+    rng = np.random.default_rng(8)
+    arrays = {"x": problem.x, "weight": problem.weight, "bias": problem.bias}
+    along = {name: None if a is None else rng.standard_normal(a.shape) for name, a in arrays.items()}
+    y_dot = load_for("autograd", problem).forward_mode(problem, *along.values())
+    h = 2.0**-17
+    ends = [
+        exact.y(problem.but(**{k: arrays[k] + sign * h * a for k, a in along.items() if a is not None}))
+        for sign in (1, -1)
+    ]
+    slope = ((ends[0] - ends[1]) / Fraction(2 * h)).astype(float)
+    assert disagreement(y_dot, slope) < 1e-7
+
+
 def test_central_differences_see_a_gradient_wrong_by_1e_7():
     problem = PROBLEMS["group"]
     direction, slope = along(problem)

@@ -8,7 +8,6 @@ follows wherever it is to go from there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,7 +50,7 @@ class Call:
         """Run the forward pass on the kernels: y."""
         with AtMostPyTorchs():
             y, saved = self.forward(*lent(tensors), None)
-        self.saved = replace(saved, x=None, weight=None, bias=None)
+        self.saved = saved.with_arrays(None, None, None)
         return give(y)
 
     def whole(self, *tensors: Tensor | None) -> Saved:
@@ -59,7 +58,7 @@ class Call:
         x, weight, bias = lent(tensors)
         if self.saved is None:  # under vmap it was run in parts
             return self.forward(x, weight, bias, None)[1]
-        return replace(self.saved, x=x, weight=weight, bias=bias)
+        return self.saved.with_arrays(x, weight, bias)
 
     def followed(self, *tensors: Tensor | None) -> Saved:
         """What a forward pass in PyTorch's operations saves: autograd follows x into the statistics."""

@@ -8,7 +8,13 @@ from gnref.bridges.torch import functional
 from gnref.bridges.torch.memory import Tensor
 
 
-class GroupNorm(nn.GroupNorm):
+class Norm:
+    """What all have in common: to gnref's kit they promise second derivatives and forward mode."""
+
+    require = {"second_order": "exact"}  # noqa: RUF012  never changed
+
+
+class GroupNorm(Norm, nn.GroupNorm):
     """`torch.nn.GroupNorm`, computed by `gnref.group_norm`."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -16,7 +22,7 @@ class GroupNorm(nn.GroupNorm):
         return functional.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
 
-class LayerNorm(nn.LayerNorm):
+class LayerNorm(Norm, nn.LayerNorm):
     """`torch.nn.LayerNorm`, computed by `gnref.layer_norm`."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -24,7 +30,7 @@ class LayerNorm(nn.LayerNorm):
         return functional.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
-class RMSNorm(nn.RMSNorm):
+class RMSNorm(Norm, nn.RMSNorm):
     """`torch.nn.RMSNorm`, computed by `gnref.rms_norm`."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -32,7 +38,7 @@ class RMSNorm(nn.RMSNorm):
         return functional.rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
 
-class _BatchNorm(nn.modules.batchnorm._BatchNorm):
+class _BatchNorm(Norm, nn.modules.batchnorm._BatchNorm):
     """What the three have in common."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -63,7 +69,7 @@ class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
     """`torch.nn.BatchNorm3d`, computed by `gnref.batch_norm`."""
 
 
-class _InstanceNorm(nn.modules.instancenorm._InstanceNorm):
+class _InstanceNorm(Norm, nn.modules.instancenorm._InstanceNorm):
     """What the three have in common."""
 
     def _apply_instance_norm(self, input: Tensor) -> Tensor:

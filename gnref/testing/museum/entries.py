@@ -55,11 +55,12 @@ B. Backward and higher order
     reference of the tests is wrong likewise. | weight after the sums
 20 | pytorch #41332, #41595 (F) | With create_graph, layer norm's gradient is off by 1e18. | - It is in the
     second of two backward passes, the one that can be differentiated again; a plain backward function is
-    one pass.
+    one pass. What PyTorch or JAX differentiates is asked "second derivatives equal autograd".
 21 | pytorch #175754, #186256 (F) | Third derivatives are wrong, and nothing says so. | - It is about
     derivatives of the backward pass, and two plain functions have a first derivative only.
 22 | pytorch #196700 (D) | A JVP of second order has the wrong sign. | - It is about derivatives of the
-    backward pass, and two plain functions have a first derivative only.
+    backward pass, and two plain functions have a first derivative only. What PyTorch or JAX differentiates is
+    asked "forward mode equals autograd": the JVP of the forward pass, and no JVP of that.
 23 | pytorch #79705 (D) | With weight=None and a bias it fails. | a bias takes a weight along
 24 | functorch #534, pytorch #176432 (D) | Rules for batching are wrong. | - It is about vmap, a
     transformation of functions that plain ones do not take part in.

@@ -12,7 +12,7 @@ fsum                 y, gradients float64, sums without rounding errors, for lon
 loops                y            float64, the papers' sums element by element
 complex_step         gradients    complex steps through the loops
 central_differences  central      central differences of the loops, with a bound on their error
-autograd             y, gradients HIPS autograd, reshape and broadcast, channels first
+autograd             y, gradients HIPS autograd, reshape and broadcast, channels first; second derivatives too
 torch                y, gradients torch.nn.functional and its autograd
 jax                  y, gradients jax.numpy, channels last, and its vjp
 ==================== ============ ===========================================================
@@ -41,7 +41,8 @@ class Oracle(NamedTuple):
     needs : str or None
         The package that must be installed.
     gives : mapping of str to str
-        What it gives, "y", "gradients" or "central", and the module's function for that.
+        What it gives, "y", "gradients", "statistics", "central", "second" or "forward_mode", and the
+        module's function for that.
     max_size : int
         The largest number of elements of x that takes it well under a second.
     """
@@ -53,6 +54,7 @@ class Oracle(NamedTuple):
 
 
 _BOTH = {"y": "y", "gradients": "gradients"}
+_FURTHER = {"second": "second", "forward_mode": "forward_mode"}
 
 ORACLES: dict[str, Oracle] = {
     "exact": Oracle(f"{__name__}.exact", None, _BOTH | {"statistics": "statistics"}, 300),
@@ -60,7 +62,7 @@ ORACLES: dict[str, Oracle] = {
     "loops": Oracle(f"{__name__}.loops", None, {"y": "y"}, 10_000),
     "complex_step": Oracle(f"{__name__}.differences", None, {"gradients": "complex_step"}, 60),
     "central_differences": Oracle(f"{__name__}.differences", None, {"central": "central_within"}, 10_000),
-    "autograd": Oracle(f"{__name__}.hips", "autograd", _BOTH, 1_000_000),
+    "autograd": Oracle(f"{__name__}.hips", "autograd", _BOTH | _FURTHER, 1_000_000),
     "torch": Oracle(f"{__name__}.torch", "torch", _BOTH, 1_000_000),
     "jax": Oracle(f"{__name__}.jax", "jax", _BOTH, 1_000_000),
 }
@@ -84,7 +86,10 @@ def load(name: str) -> SimpleNamespace:
     functions : SimpleNamespace
         Those that the oracle gives, of ``y(problem)``; ``gradients(problem)``, which returns dx, dweight and
         dbias, None for an absent parameter; ``central(problem, direction)``, which returns the derivative of
-        sum(dy * y) along (x_dot, weight_dot, bias_dot) and a bound on its error. They raise ValueError for a
+        sum(dy * y) along (x_dot, weight_dot, bias_dot) and a bound on its error; ``second(problem, ddx,
+        ddweight, ddbias)``, which returns the gradients of <ddx, dx> + <ddweight, dweight> + <ddbias, dbias>
+        by dy, x and weight; ``forward_mode(problem, x_dot, weight_dot, bias_dot)``, how y changes along a
+        direction. They raise ValueError for a
         problem that the oracle does not take; ``why_not(problem)`` returns the reason, or "".
 
     Raises

@@ -13,6 +13,7 @@ from typing import Any
 
 import autograd
 import autograd.numpy as anp
+import numpy as np
 
 from gnref.testing.oracles.inputs import limit_of_frameworks, refuse, running, widened
 from gnref.testing.problems import CHANNEL_NORMS, Problem
@@ -43,6 +44,33 @@ def gradients(problem: Problem) -> tuple[Array, Array | None, Array | None]:
     backward, _ = autograd.make_vjp(_forward)(_inputs(wide), wide)
     result = backward(wide.dy)
     return result["x"], result.get("weight"), result.get("bias")
+
+
+def second(
+    problem: Problem, ddx: Array, ddweight: Array | None = None, ddbias: Array | None = None
+) -> tuple[Array, Array, Array | None]:
+    """Return the gradients of <ddx, dx> + <ddweight, dweight> + <ddbias, dbias> by dy, x and weight.
+
+    autograd differentiates its own backward pass. Where weight or bias is absent, so is its summand.
+    """
+    refuse(why_not(problem))
+    wide, inputs = widened(problem), _inputs(widened(problem))
+    along = {"x": ddx, "weight": ddweight, "bias": ddbias}
+
+    def total(variables: dict[str, Array]) -> Array:
+        backward, _ = autograd.make_vjp(_forward)({name: variables[name] for name in inputs}, wide)
+        found = backward(variables["dy"])
+        return sum(anp.sum(np.asarray(along[name], np.float64) * found[name]) for name in inputs)
+
+    result = autograd.grad(total)(inputs | {"dy": wide.dy})
+    return result["dy"], result["x"], result.get("weight")
+
+
+def forward_mode(
+    problem: Problem, x_dot: Array, weight_dot: Array | None = None, bias_dot: Array | None = None
+) -> Array:
+    """Return how y changes along a direction: the gradient by dy, of which the gradients are linear maps."""
+    return second(problem, x_dot, weight_dot, bias_dot)[0]
 
 
 def _inputs(problem: Problem) -> dict[str, Array]:

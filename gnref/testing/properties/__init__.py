@@ -1,9 +1,19 @@
 """The properties that every correct norm obeys. `PROPERTIES` has them by name."""
 
-from gnref.testing.properties import algebra, edges, exactness, grades, identities, oracles, sets, storage
+from gnref.testing.properties import (
+    algebra,
+    derivatives,
+    edges,
+    exactness,
+    grades,
+    identities,
+    oracles,
+    sets,
+    storage,
+)
 from gnref.testing.properties.property import ENTERED, Property
 
-ORDER = (oracles, exactness, grades, algebra, sets, identities, storage, edges)
+ORDER = (oracles, derivatives, exactness, grades, algebra, sets, identities, storage, edges)
 PROPERTIES: dict[str, Property] = {
     name: entered
     for module in ORDER
@@ -15,6 +25,7 @@ __all__ = [
     "PROPERTIES",
     "Property",
     "algebra",
+    "derivatives",
     "edges",
     "exactness",
     "grades",

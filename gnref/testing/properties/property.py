@@ -136,6 +136,21 @@ def difference(got: Array | None, expected: Any) -> Any:
     return np.array(errors).reshape(got.shape)
 
 
+def worst_element(name: str, got: Array, right: Any, limit: Array) -> str:
+    """Say which element is off by most of its tolerance, and the right value; "" if none is off by more."""
+    if got.shape != right.shape:
+        return f"{name} has the shape {got.shape}, expected {right.shape}"
+    error = np.asarray(difference(got, right), np.float64)
+    with np.errstate(all="ignore"):
+        ratio = np.where(error == 0, 0.0, np.abs(error) / limit)
+    ratio = np.where(np.isnan(ratio), np.inf, ratio)
+    if ratio.size == 0 or ratio.max() <= 1:
+        return ""
+    where = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
+    index = ", ".join(str(int(i)) for i in where)
+    return f"{name}[{index}] is {float(got[where]):.9g}, expected {float(right[where]):.9g}"
+
+
 def close(problem: Problem, one: Results, other: Results) -> float:
     """Compare what two runs of one problem, perhaps in another order, returned: 2 tolerances at most."""
     limits = tolerance(problem)

@@ -3,10 +3,13 @@
 from gnref.testing.targets.functions import Functions
 from gnref.testing.targets.own import Gnref
 from gnref.testing.targets.target import (
+    Directions,
     Finding,
     Forward,
     Gradients,
+    NotOffered,
     Refused,
+    Second,
     Stopped,
     Target,
     Unsupported,
@@ -14,12 +17,15 @@ from gnref.testing.targets.target import (
 )
 
 __all__ = [
+    "Directions",
     "Finding",
     "Forward",
     "Functions",
     "Gnref",
     "Gradients",
+    "NotOffered",
     "Refused",
+    "Second",
     "Stopped",
     "Target",
     "Unsupported",

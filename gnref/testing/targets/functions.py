@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,15 @@ from gnref.testing.domain import Domain
 from gnref.testing.problems import Array, Problem
 from gnref.testing.targets.guarded import Guarded, guarded
 from gnref.testing.targets.libraries import library
-from gnref.testing.targets.target import Finding, Forward, Gradients, Refused, Unsupported
+from gnref.testing.targets.target import (
+    Directions,
+    Finding,
+    Forward,
+    Gradients,
+    Refused,
+    Second,
+    Unsupported,
+)
 from gnref.testing.targets.watched import overrun
 
 Function = Callable[..., Any]
@@ -96,8 +105,8 @@ class Functions:
         self.require(problem)
         arrays, recorded = [problem.x, *_arrays_of(problem)], options.pop("recorded", False)
         if recorded:
-            options["dy"] = problem.dy
-        found = self.call(problem, self.function, arrays, _order(problem), grad=recorded, **options)
+            options |= {"how": "differentiate", "more": [problem.dy]}
+        found = self.call(problem, self.function, arrays, _order(problem), **options)
         y, mean, rstd = (found[0], None, None) if recorded else _three(found, problem.norm)
         back = [None if a is None else self.library.back(a) for a in (y, mean, rstd)]
         if back[0] is None:
@@ -110,9 +119,8 @@ class Functions:
         self.require(problem)
         params = _arrays_of(problem)
         if self.derivative is None:
-            found = self.call(
-                problem, self.function, [problem.x, *params], _order(problem), grad=True, dy=dy, **options
-            )[1]
+            options |= {"how": "differentiate", "more": [dy]}
+            found = self.call(problem, self.function, [problem.x, *params], _order(problem), **options)[1]
         else:
             order = ["dy", *_order(problem)]
             arrays, words = [dy, problem.x, *params], {}
@@ -127,7 +135,7 @@ class Functions:
                 arrays[2:2] = list(stats.values())
             else:
                 words = stats
-            found = self.call(problem, self.derivative, arrays, order, grad=False, words=words, **options)
+            found = self.call(problem, self.derivative, arrays, order, words=words, **options)
         if not isinstance(found, tuple | list) or len(found) not in (3, 2 if problem.norm == "rms" else 3):
             raise _no_gradients(found)
         absent = (False, problem.weight is None, problem.bias is None)
@@ -135,6 +143,24 @@ class Functions:
         if not _arrays(kept):
             raise _no_gradients(found)
         return Gradients(*(None if a is None else self.library.back(a) for a in kept))
+
+    def second(self, problem: Problem, along: Directions) -> Second:
+        """Differentiate the sum of the gradients, each times its array of ``along``."""
+        found = self.further("second", problem, [problem.dy], along)
+        dy, x, weight = (None if a is None else self.library.back(a) for a in found)
+        assert dy is not None and x is not None
+        return Second(dy, x, weight)
+
+    def forward_mode(self, problem: Problem, along: Directions) -> Array:
+        """Differentiate y along directions of x, weight and bias."""
+        return self.library.back(self.further("forward_mode", problem, [], along))
+
+    def further(self, how: str, problem: Problem, more: list[Array | None], along: Directions) -> Any:
+        """Call a method of the library that differentiates the forward function."""
+        self.require(problem)
+        arrays = [problem.x, *_arrays_of(problem)]
+        more = [*more, *along[: len(arrays)]]
+        return self.call(problem, self.function, arrays, _order(problem), how=how, more=more)
 
     def require(self, problem: Problem) -> None:
         """Raise `Unsupported` for a problem outside the domain."""
@@ -150,18 +176,18 @@ class Functions:
         arrays: list[Array | None],
         order: list[str],
         *,
-        grad: bool,
-        dy: Array | None = None,
+        how: str = "",
+        more: Sequence[Array | None] = (),
         words: dict[str, Array] | None = None,
         fill: float = np.nan,
         needs: tuple[str, ...] = ("x", "weight", "bias"),
     ) -> Any:
         """Call a function with arrays of its library, and look at the memory afterwards.
 
-        With ``grad`` it returns y and the gradients that are needed.
+        With ``how`` the library's method of that name differentiates it, and is given the arrays ``more``.
         """
         words = words or {}
-        places = [self.place(a, fill) for a in [*arrays, *words.values(), *([] if dy is None else [dy])]]
+        places = [self.place(a, fill) for a in [*arrays, *words.values(), *more]]
         buffers = [None if p is None else self.library.buffer(p) for p in places]
         given = [None if p is None else self.library.view(b, p) for p, b in zip(places, buffers, strict=True)]
         own = dict(zip(words, given[len(arrays) :], strict=False))
@@ -173,13 +199,15 @@ class Functions:
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
-                with self.library.context(), self.library.watched() as made:
-                    if grad:
-                        found = self.library.differentiate(
+                # PyTorch's forward mode compiles code of its own, and would compile what watches with it.
+                watch = self.library.watched() if how in ("", "differentiate") else nullcontext([])
+                with self.library.context(), watch as made:
+                    if how:
+                        found = getattr(self.library, how)(
                             lambda *native: _three(called(*native), problem.norm)[0],
                             given[: len(arrays)],
-                            given[-1],
-                            tuple(("x", "weight", "bias").index(name) for name in needs),
+                            *given[len(arrays) :],
+                            **({"needs": needs} if how == "differentiate" else {}),
                         )
                     else:
                         found = called(*given[: len(arrays)])

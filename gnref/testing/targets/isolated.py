@@ -24,7 +24,16 @@ from gnref.testing.problems import Array, Problem
 from gnref.testing.targets.functions import Recipe, Saved
 from gnref.testing.targets.guarded import guarded
 from gnref.testing.targets.libraries import portable
-from gnref.testing.targets.target import Finding, Forward, Gradients, Refused, Stopped, Unsupported
+from gnref.testing.targets.target import (
+    Directions,
+    Finding,
+    Forward,
+    Gradients,
+    Refused,
+    Second,
+    Stopped,
+    Unsupported,
+)
 from gnref.testing.targets.worker import pack, quiet, serve
 
 RETURNS = "every call returns"
@@ -86,6 +95,21 @@ class Isolated:
         problem, mean, rstd = forward.saved
         self.require(problem)
         return Gradients(*self.ask(problem, ("backward", pack(problem), options, guarded(dy), mean, rstd)))
+
+    def second(self, problem: Problem, along: Directions) -> Second:
+        """Differentiate twice over there."""
+        return Second(*self.further("second", problem, along))
+
+    def forward_mode(self, problem: Problem, along: Directions) -> Array:
+        """Differentiate y along directions over there."""
+        made: Array = self.further("forward_mode", problem, along)
+        return made
+
+    def further(self, what: str, problem: Problem, along: Directions) -> Any:
+        """Call one of the two."""
+        self.require(problem)
+        places = [None if a is None else guarded(a) for a in along]
+        return self.ask(problem, (what, pack(problem), {}, *places))
 
     def require(self, problem: Problem) -> None:
         """Raise `Unsupported` for a problem outside the domain."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,6 +17,9 @@ from gnref.testing.problems import Array
 from gnref.testing.strategies import np_dtype
 from gnref.testing.targets.guarded import Guarded
 from gnref.testing.targets.watched import Buffers, make_array, make_tensor, watched
+
+Function = Callable[..., Any]
+INPUTS = ("x", "weight", "bias")
 
 
 class NumPy:
@@ -63,9 +66,17 @@ class NumPy:
         return watched(np, make_array(np))
 
     def differentiate(
-        self, function: Callable[..., Any], inputs: list[Any], dy: Any, needs: tuple[int, ...]
+        self, function: Function, inputs: list[Any], dy: Any, *, needs: Sequence[str] = INPUTS
     ) -> tuple[Any, list[Any]]:
         """y, and the gradients of sum(dy * y) by those inputs that are needed; None where there is none."""
+        raise NotImplementedError
+
+    def second(self, function: Function, inputs: list[Any], dy: Any, *along: Any) -> list[Any]:
+        """The gradients by dy, x and weight of the sum of the first ones, each times one of ``along``."""
+        raise NotImplementedError
+
+    def forward_mode(self, function: Function, inputs: list[Any], *along: Any) -> Any:
+        """How y changes along directions of the inputs."""
         raise NotImplementedError
 
     def context(self) -> AbstractContextManager[Any]:
@@ -150,16 +161,44 @@ class Torch(NumPy):
         return watched(self.torch, make_tensor(self.torch))
 
     def differentiate(
-        self, function: Callable[..., Any], inputs: list[Any], dy: Any, needs: tuple[int, ...]
+        self, function: Function, inputs: list[Any], dy: Any, *, needs: Sequence[str] = INPUTS
     ) -> tuple[Any, list[Any]]:
         """y, and the gradients of sum(dy * y) by those inputs that are needed; None where there is none."""
-        leaves = [None if a is None else a.detach().requires_grad_(i in needs) for i, a in enumerate(inputs)]
-        wanted = [i for i, a in enumerate(leaves) if a is not None and i in needs]
+        pairs = zip(INPUTS, inputs, strict=False)
+        leaves = [None if a is None else a.detach().requires_grad_(name in needs) for name, a in pairs]
+        wanted = [i for i, a in enumerate(leaves) if a is not None and a.requires_grad]
         with self.torch.enable_grad():
             y = function(*leaves)
         found = self.torch.autograd.grad(y, [leaves[i] for i in wanted], dy, allow_unused=True)
         by_input = dict(zip(wanted, found, strict=True))
         return y, [by_input.get(i) for i in range(len(leaves))]
+
+    def second(self, function: Function, inputs: list[Any], dy: Any, *along: Any) -> list[Any]:
+        """The gradients by dy, x and weight of the sum of the first ones, each times one of ``along``.
+
+        A gradient that hangs on nothing counts as a constant: that is what it is in a user's loss, too. It
+        takes ``backward()``, since ``grad()`` asks on its way only what leads to its inputs, and so would not
+        meet what ``once_differentiable`` has put there to raise.
+        """
+        dy, *leaves = [None if a is None else a.detach().requires_grad_() for a in (dy, *inputs)]
+        there = [i for i, a in enumerate(leaves) if a is not None]
+        with self.torch.enable_grad():
+            y, asked = function(*leaves), [leaves[i] for i in there]
+            found = self.torch.autograd.grad(y, asked, dy, create_graph=True, allow_unused=True)
+            total = sum((along[i] * a).sum() for i, a in zip(there, found, strict=True) if a is not None)
+        if getattr(total, "requires_grad", False):
+            total.backward()
+        zeros = self.torch.zeros_like
+        return [a if a is None else zeros(a) if a.grad is None else a.grad for a in (dy, *leaves[:2])]
+
+    def forward_mode(self, function: Function, inputs: list[Any], *along: Any) -> Any:
+        """How y changes along directions of the inputs."""
+        forward_ad = import_module("torch.autograd.forward_ad")
+        with self.torch.enable_grad(), forward_ad.dual_level():
+            pairs = zip(inputs, along, strict=True)
+            y = function(*(None if a is None else forward_ad.make_dual(a.detach(), dot) for a, dot in pairs))
+            y_dot = forward_ad.unpack_dual(y).tangent
+        return self.torch.zeros_like(y) if y_dot is None else y_dot
 
     def context(self) -> AbstractContextManager[Any]:
         """In which to call a target whose gradients are not wanted."""
@@ -200,20 +239,26 @@ class Jax(NumPy):
         return nullcontext([])
 
     def differentiate(
-        self, function: Callable[..., Any], inputs: list[Any], dy: Any, needs: tuple[int, ...]
+        self, function: Function, inputs: list[Any], dy: Any, *, needs: Sequence[str] = INPUTS
     ) -> tuple[Any, list[Any]]:
         """y, and the gradients of sum(dy * y) by those inputs that are needed; None where there is none."""
-        wanted = [i for i, a in enumerate(inputs) if a is not None and i in needs]
+        wanted = {name: a for name, a in zip(INPUTS, inputs, strict=False) if a is not None and name in needs}
+        given = dict(zip(INPUTS, inputs, strict=False))
+        y, vjp = self.jax.vjp(lambda some: function(*(given | some).values()), wanted)
+        (found,) = vjp(dy)
+        return y, [found.get(name) for name in given]
 
-        def of_wanted(*arrays: Any) -> Any:
-            full = list(inputs)
-            for i, a in zip(wanted, arrays, strict=True):
-                full[i] = a
-            return function(*full)
+    def second(self, function: Function, inputs: list[Any], dy: Any, *along: Any) -> list[Any]:
+        """The gradients by dy, x and weight of the sum of the first ones, each times one of ``along``.
 
-        y, vjp = self.jax.vjp(of_wanted, *(inputs[i] for i in wanted))
-        by_input = dict(zip(wanted, vjp(dy), strict=True))
-        return y, [by_input.get(i) for i in range(len(inputs))]
+        JAX takes None for a tree without arrays, which has no gradient.
+        """
+        _, vjp = self.jax.vjp(lambda dy, *arrays: self.jax.vjp(function, *arrays)[1](dy), dy, *inputs)
+        return list(vjp(along)[:3])
+
+    def forward_mode(self, function: Function, inputs: list[Any], *along: Any) -> Any:
+        """How y changes along directions of the inputs."""
+        return self.jax.jvp(function, tuple(inputs), along)[1]
 
     def context(self) -> AbstractContextManager[Any]:
         """Float64 must be switched on, here for one call."""

@@ -10,7 +10,7 @@ flax                        the layers of `flax.linen`
 onnxruntime                 ONNX's operators in ONNX Runtime, forward only
 openvino                    the same models in OpenVINO, forward only
 gnref:cpu, gnref:reference  gnref's own functions on a backend
-package.module:object       your own: see `gnref.testing.targets.known.objects`
+package.module:object       your own functions or layers: see `gnref.testing.targets.known.objects`
 kernelbench:FILE            a KernelBench problem or solution: see `gnref.testing.targets.known.kernelbench`
 =========================== ==================================================================================
 

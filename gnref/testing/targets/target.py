@@ -25,12 +25,36 @@ class Gradients(NamedTuple):
     dbias: Array | None = None
 
 
+class Directions(NamedTuple):
+    """What x, weight and bias move along, or what dx, dweight and dbias are multiplied by; None if absent."""
+
+    x: Array
+    weight: Array | None = None
+    bias: Array | None = None
+
+
+class Second(NamedTuple):
+    """The gradients of <ddx, dx> + <ddweight, dweight> + <ddbias, dbias>."""
+
+    dy: Array
+    x: Array
+    weight: Array | None = None
+
+
 class Unsupported(Exception):  # noqa: N818  no error: nobody did anything wrong
     """The problem is outside the domain that the target declares."""
 
 
 class Refused(Exception):  # noqa: N818  an error only where the problem was fair
     """The target raised an exception."""
+
+
+class NotOffered(Exception):  # noqa: N818
+    """The target says that it cannot do more than it must; ``ratio`` is the error of what it did do."""
+
+    def __init__(self, message: str, ratio: float | None = None) -> None:
+        super().__init__(message)
+        self.ratio = ratio
 
 
 class Stopped(Exception):  # noqa: N818
@@ -57,7 +81,8 @@ class Target(Protocol):
         How reports call it.
     abilities : frozenset of str
         What properties may ask of it: "backward", "statistics" (forward saves mean and rstd), "var",
-        "out", "needs" (some gradients alone), "differentiates" (a framework makes the backward pass),
+        "out", "needs" (some gradients alone), "differentiates" (a framework makes the backward pass, and
+        there are ``second`` and ``forward_mode``, as of `Functions`),
         "layout" (results lie in memory as x does), "norms" (every norm, not one alone),
         "channel_axis", "strides" (arrays may lie in any order), "fill" (what lies around them can be chosen).
     affine_required : bool

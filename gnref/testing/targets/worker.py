@@ -11,10 +11,10 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
-from gnref.testing.problems import Array, Problem
+from gnref.testing.problems import Problem
 from gnref.testing.targets.functions import Functions, Recipe, Saved
 from gnref.testing.targets.guarded import Guarded, guarded
-from gnref.testing.targets.target import Finding, Forward, Refused
+from gnref.testing.targets.target import Directions, Finding, Forward, Refused
 
 ARRAYS = ("x", "dy", "weight", "bias")
 
@@ -45,13 +45,18 @@ def unpack(packed: tuple[dict[str, Any], dict[str, Guarded]]) -> Problem:
 
 
 def answer(target: Functions, request: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Do what is asked: a forward or a backward pass."""
+    """Do what is asked: a forward or a backward pass, or what differentiates further."""
     what, packed, options, *more = request
     problem = unpack(packed)
     try:
         if what == "forward":
             y, mean, _, rstd, _ = target.forward(problem, **options)
-            found: tuple[Array | None, ...] = (y, mean, rstd)
+            found: Any = (y, mean, rstd)
+        elif what in ("second", "forward_mode"):
+            x, *params = more
+            views = (None if place is None else place.view(place.buffer) for place in params)
+            along = Directions(x.view(x.buffer), *views)
+            found = getattr(target, what)(problem, along)
         else:
             dy, mean, rstd = more
             forward = Forward(dy, saved=Saved(problem, mean, rstd))

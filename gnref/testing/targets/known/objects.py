@@ -1,4 +1,4 @@
-"""What ``package.module:object`` names: functions of your own.
+"""What ``package.module:object`` names: functions or layers of your own.
 
 The object, or an attribute of one in the module (``package.module:a.b``), is one of these:
 
@@ -8,12 +8,16 @@ a function
     ``layouts``, ``supports``, ``dtypes`` and ``require``, with the meaning that they have there.
 a pair
     (forward, backward). The options are attributes of forward.
+a class of `torch.nn.Module`
+    A layer with the constructor of `torch.nn`'s: see `gnref.testing.targets.known.modules`.
 a namespace of several norms
     A mapping with the keys, or a module, class or instance with the attributes, "batch", "instance", "group",
-    "layer" or "rms", or these with "_norm" ("group_norm"). Each is a function or a pair, as above; the
-    backward pass may also stand beside it, as "group_norm_backward" or "group_backward". ``arrays``,
-    ``device``, ``layouts``, ``supports``, ``dtypes`` and ``require`` beside them are those of every norm that
-    has none of its own. A callable with an attribute ``norm`` is a function, whatever else it has.
+    "layer" or "rms", or these with "_norm" ("group_norm"). Each is a function, a pair or a layer, as above;
+    the backward pass may also stand beside it, as "group_norm_backward" or "group_backward". Layers may also
+    have their names in `torch.nn` ("GroupNorm", "BatchNorm2d"): BatchNorm1d, 2d and 3d then are one target,
+    each for its own ranks. ``arrays``, ``device``, ``layouts``, ``supports``, ``dtypes`` and ``require``
+    beside them are those of every norm that has none of its own. A callable with an attribute ``norm`` is a
+    function, whatever else it has.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from gnref.errors import BackendError
-from gnref.testing.targets.known import NORMS
+from gnref.testing.targets.known import NORMS, modules
 
 OPTIONS = ("arrays", "device", "layouts", "supports", "dtypes", "require")
 
@@ -48,7 +52,7 @@ class Found(NamedTuple):
         return dict(self.each.get(norm) or self.each[""])
 
 
-def find(module: str, path: str) -> Found:
+def find(module: str, path: str) -> Found | modules.Found:
     """Import a module and look at an object in it.
 
     Raises
@@ -99,8 +103,15 @@ def attribute(value: Any, name: str, target: str) -> Any:
         ) from error
 
 
-def look(value: Any, target: str) -> Found:
-    """Find the functions in an object."""
+def look(value: Any, target: str) -> Found | modules.Found:
+    """Find the functions or layers in an object."""
+    if modules.is_layer(value):
+        return modules.find(value, target)
+    if modules.is_instance(value):
+        raise TypeError(
+            f"target is {target!r}, which is a {type(value).__name__} that was built; expected the class, of"
+            " which a layer is built for each problem, or a function"
+        )
     one = _one(value, {}, target)
     norm = getattr(value, "norm", None) if callable(value) else None
     if one is not None and norm is not None:
@@ -113,13 +124,16 @@ def look(value: Any, target: str) -> Found:
     if one is None:
         raise TypeError(
             f"target is {target!r}, which is {_brief(value)}; expected a function, a pair (forward,"
-            f" backward), or a mapping, module or class that has some of {', '.join(NORMS)}"
+            f" backward), a class of torch.nn.Module, or a mapping, module or class that has some of"
+            f" {', '.join(NORMS)}"
         )
     return Found((), {"": one})
 
 
-def _one(value: Any, shared: dict[str, Any], target: str) -> dict[str, Any] | None:
-    """The arguments of a function or a pair; None for what is neither."""
+def _one(value: Any, shared: dict[str, Any], target: str, norm: str | None = None) -> dict[str, Any] | None:
+    """The arguments of a function, a pair or the layer of a norm; None for what is none of them."""
+    if norm is not None and modules.is_layer(value):
+        return modules.arguments((value,), norm, target, shared)
     forward, backward = value, getattr(value, "backward", None)
     if isinstance(value, tuple | list):
         if len(value) != 2 or not callable(value[0]):
@@ -142,12 +156,15 @@ def _several(value: Any, target: str) -> dict[str, dict[str, Any]]:
     found = {}
     for norm in NORMS:
         for name in (norm, f"{norm}_norm"):
-            one = _one(names[name], shared, target) if name in names else None
+            one = _one(names[name], shared, target, norm) if name in names else None
             if one is not None:
                 beside = f"{name}_backward"
                 if one["backward"] is None and beside in names:
                     one["backward"] = names[beside]
                 found[norm] = one
+        layers = tuple(names[name] for name in modules.CLASSES[norm] if name in names)
+        if norm not in found and layers and all(map(modules.is_layer, layers)):
+            found[norm] = modules.arguments(layers, norm, target, shared)
     return found
 
 
