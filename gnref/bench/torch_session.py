@@ -20,7 +20,7 @@ from gnref.bench.torch_model import Pair
 LEGEND = (
     "ms are medians of the rounds; ratio is how many times as long torch.nn's layers take. A step is a "
     "forward and a backward pass, of a ResNet also the loss and the optimizer. overhead is what a call takes "
-    "beyond gnref's own function on NumPy arrays: PyTorch's autograd, and the bridge."
+    "beyond gnref's own function on NumPy arrays, and a backward pass beyond one that only calls it."
 )
 
 

@@ -29,7 +29,7 @@ def test_all_participants_run_and_the_pairs_are_alike(tiny):
     for name, make in plan.items():
         native, own, kernels = make()
         native(), own()
-        assert (kernels is not None) == name.startswith("call")
+        assert (kernels is not None) == ("2x64x16x16" in name and "step" not in name)
 
 
 def test_a_step_runs_gnrefs_kernels_and_leaves_gradients(monkeypatch):

@@ -1,4 +1,8 @@
-"""No more threads for gnref's kernels than PyTorch has: `torch.set_num_threads` holds for its layers, too."""
+"""As many threads for gnref's kernels as PyTorch has: `torch.set_num_threads` holds for its layers, too.
+
+Numba's threads are those of OpenMP, which PyTorch has brought, and so they are the same ones. When Numba starts
+them it sets their number for both.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,17 @@ from gnref.dispatch import status
 ready = status("cpu") == "ready"
 launch: Any = import_module("gnref.kernels.cpu.launch") if ready else None
 numba: Any = import_module("numba") if ready else None
+started = False
+
+
+def start() -> None:
+    """Let Numba start its threads, and PyTorch keep its number."""
+    global started
+    wanted = torch.get_num_threads()
+    launch.uses_prange()
+    if torch.get_num_threads() != wanted:
+        torch.set_num_threads(wanted)
+    started = True
 
 
 class AtMostPyTorchs:
@@ -22,7 +37,12 @@ class AtMostPyTorchs:
 
     def __enter__(self) -> None:
         self.before = 0
-        if ready and (own := launch.count_threads()) > (wanted := torch.get_num_threads()):
+        if not ready:
+            return
+        if not started:
+            start()
+        own, wanted = launch.count_threads(), torch.get_num_threads()
+        if own > wanted:
             self.before = own
             numba.set_num_threads(wanted)
 

@@ -278,22 +278,3 @@ def test_activation_checkpointing():
         checkpoint(layer, x, use_reentrant=False).square().sum().backward()
         results.append(x.grad)
     torch.testing.assert_close(*results, rtol=1e-9, atol=1e-11)
-
-
-def test_no_more_threads_than_torch_has(monkeypatch):
-    from gnref.bridges.torch import functional, threads
-
-    if not threads.ready:
-        pytest.skip("needs numba")
-    seen, forward = [], functional.gnref.group_norm_forward
-
-    def spy(*arguments, **options):
-        seen.append(threads.launch.count_threads())
-        return forward(*arguments, **options)
-
-    monkeypatch.setattr(functional.gnref, "group_norm_forward", spy)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    before = threads.launch.count_threads()
-    bridge.GroupNorm(2, 6)(random((2, 6), 1, torch.float32))
-    assert seen == [1]
-    assert threads.launch.count_threads() == before

@@ -1,0 +1,162 @@
+"""How compiled programs reach the host: errors come back, threads and large arrays do not hang."""
+
+import subprocess
+import sys
+import textwrap
+import types
+
+import pytest
+
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+
+from gnref.bridges import jax as bridge  # noqa: E402
+from gnref.bridges.jax import abi, entry, host  # noqa: E402
+
+
+def test_an_error_on_the_host_is_jaxs_error(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no more memory, say")
+
+    monkeypatch.setitem(host.TASKS, "normalize", fail)
+    with pytest.raises(Exception, match="RuntimeError: no more memory, say"):
+        jax.block_until_ready(jax.jit(lambda x: bridge.group_norm(x, 2))(jnp.ones((2, 4))))
+
+
+foreign = pytest.mark.skipif(abi.VERSION is None, reason="before JAX 0.5")
+
+
+@foreign
+def test_inputs_are_seen_where_they_are_and_cannot_be_written(monkeypatch):
+    places, normalize = [], host.TASKS["normalize"]
+
+    def look(call, given, into):
+        places.append((given["x"].ctypes.data, given["x"].flags.writeable, into["y"].flags.writeable))
+        return normalize(call, given, into)
+
+    monkeypatch.setitem(host.TASKS, "normalize", look)
+    x = jnp.ones((64, 64, 8))
+    jax.block_until_ready(jax.jit(lambda x: bridge.group_norm(x, 2))(x))
+    assert places == [(x.unsafe_buffer_pointer(), False, True)]
+
+
+def test_a_job_survives_its_description():
+    axes = (("normalized_shape", (5,)),)
+    call = entry.Call("layer", (2, 3, 5), "bfloat16", "float32", None, 1e-5, axes)
+    shapes = ((7, 2, 3, 5), (1, 5))
+    job = entry.Job("normalize", call, ("x", "weight"), shapes, ("y",), shapes[:1])
+    text = entry.json.dumps(job).encode()
+    found, given, into = entry.recalled(text)
+    assert found == job
+    assert hash(found) == hash(job)
+    assert [str(dtype) for _, dtype in given + into] == ["bfloat16", "float32", "bfloat16"]
+
+
+def test_the_header_tells_the_version(monkeypatch, tmp_path):
+    assert abi.VERSION is None or abi.VERSION[0] == abi.MAJOR
+    header = tmp_path / "xla" / "ffi" / "api" / "c_api.h"
+    header.parent.mkdir(parents=True)
+    monkeypatch.setattr(jax, "ffi", types.SimpleNamespace(include_dir=lambda: tmp_path), raising=False)
+    assert abi.version() is None
+    header.write_text("#define XLA_FFI_API_MAJOR 0\n\n#define XLA_FFI_API_MINOR 12\n")
+    assert abi.version() == (0, 12)
+    header.write_text("#define XLA_FFI_API_MAJOR 1\n#define XLA_FFI_API_MINOR 0\n")
+    assert abi.version() is None
+    monkeypatch.delattr(jax, "ffi")
+    assert abi.version() is None
+
+
+def test_xla_is_told_the_version(monkeypatch):
+    monkeypatch.setattr(abi, "VERSION", (0, 12))
+    metadata = abi.Metadata(traits=5)
+    extension = abi.Extension(type=abi.METADATA, metadata=abi.pointer(metadata))
+    assert abi.described(abi.Frame(extension=abi.pointer(extension)))
+    assert (metadata.version.major, metadata.version.minor, metadata.traits) == (0, 12, 0)
+    assert not abi.described(abi.Frame())
+
+
+def in_a_process_of_its_own(code, limit=240):
+    """Run code; a hang is a failure."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=limit,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+STEP = """
+    import threading
+    import jax, jax.numpy as jnp, numpy as np
+    from gnref.bridges import jax as bridge
+
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((32, 64, 56, 56)), jnp.float32)
+    weight = jnp.ones(64)
+
+    @jax.jit
+    def step(x, weight):
+        y, vjp = jax.vjp(lambda x, w: bridge.group_norm(x, 32, w, w), x, weight)
+        return vjp(jnp.sin(y))
+
+    @jax.jit
+    def other(x):
+        return jnp.tanh(bridge.batch_norm(x + 1))
+"""
+
+
+def test_large_arrays_and_two_threads_do_not_hang():
+    code = (
+        STEP
+        + """
+    expected = [np.asarray(a) for a in step(x, weight)]
+    def work():
+        for _ in range(4):
+            pending = [step(x, weight), other(x)]
+            assert all(np.array_equal(a, e) for a, e in zip(pending[0], expected))
+            jax.block_until_ready(pending)
+    for _ in range(4):
+        x2 = step(x, weight)[0] + other(x)
+    x2.block_until_ready()
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    print("done")
+    """
+    )
+    assert in_a_process_of_its_own(code) == "done"
+
+
+def test_a_process_may_end_while_work_is_under_way():
+    code = (
+        STEP
+        + """
+    kept = step(x, weight), other(x)
+    print("done")
+    """
+    )
+    assert in_a_process_of_its_own(code) == "done"
+
+
+def test_two_devices():
+    """A batch that is spread over devices is one batch; under pmap each piece is its own."""
+    code = """
+    import os
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    import jax, jax.numpy as jnp, numpy as np
+    import gnref
+    from gnref.bridges import jax as bridge
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+    x = np.random.default_rng(0).standard_normal((4, 6, 5)).astype(np.float32)
+    mesh = Mesh(np.array(jax.devices()), ("n",))
+    assert mesh.size == 2
+    spread = jax.device_put(x, NamedSharding(mesh, PartitionSpec("n")))
+    assert np.array_equal(jax.jit(bridge.batch_norm)(spread), gnref.batch_norm(x))
+    pieces = jax.pmap(bridge.batch_norm)(x.reshape(2, 2, 6, 5)).reshape(x.shape)
+    assert np.array_equal(pieces, gnref.batch_norm(x, virtual_batch_size=2))
+    print("done")
+    """
+    assert in_a_process_of_its_own(code) == "done"
