@@ -18,6 +18,17 @@ from gnref.bridges.torch import convert
 
 Tensor = Any  # torch.Tensor
 LAYOUTS = {"": torch.contiguous_format, ", channels last": torch.channels_last}
+
+
+class Model(NamedTuple):
+    """A ResNet by the channels of its first block, and the images of a step."""
+
+    width: int
+    examples: int
+    size: int  # H and W
+
+
+MODELS = (Model(16, 16, 128), Model(32, 64, 32))
 IMAGES = ((32, 256, 56, 56), (8, 256, 56, 56))  # N C H W: 103 and 26 MB
 LAYERS: dict[str, Layer] = {
     "BatchNorm2d": nn.BatchNorm2d,
@@ -48,13 +59,15 @@ class Pair(NamedTuple):
 Maker = Callable[[], tuple[Run, Run, Run | None]]
 
 
-def plan(width: int = 32, examples: int = 64) -> dict[str, Maker]:
+def plan() -> dict[str, Maker]:
     """What is timed: a name, and what makes the participants."""
     made: dict[str, Maker] = {}
-    for norm, title in (("batch", "BatchNorm2d"), ("group", "GroupNorm")):
-        for layout, order in LAYOUTS.items():
-            name = f"step of a ResNet with {title}, {examples}x3x32x32{layout}"
-            made[name] = lambda n=norm, o=order: model_steps(n, width, examples, o)  # type: ignore[misc]
+    for model in MODELS:
+        for norm, title in (("batch", "BatchNorm2d"), ("group", "GroupNorm")):
+            for layout, order in LAYOUTS.items():
+                images = f"{model.examples}x3x{model.size}x{model.size}"
+                name = f"step of a ResNet with {title}, {images}{layout}"
+                made[name] = lambda m=model, n=norm, o=order: model_steps(m, n, o)  # type: ignore[misc]
     for title, layer in LAYERS.items():
         for shape in IMAGES:
             for layout, order in LAYOUTS.items():
@@ -76,12 +89,12 @@ def measure(threads: int, rounds: int, made: dict[str, Maker]) -> Iterator[Pair]
         yield Pair(name, timings["native"], timings["own"], timings.get("kernels"))
 
 
-def model_steps(norm: str, width: int, examples: int, order: Any) -> tuple[Run, Run, None]:
+def model_steps(model: Model, norm: str, order: Any) -> tuple[Run, Run, None]:
     """A training step of two networks that are alike."""
     torch.manual_seed(0)
-    native = resnet(norm, width).to(memory_format=order)
+    native = resnet(norm, model.width).to(memory_format=order)
     own = convert(deepcopy(native))
-    steps = [training(model, examples) for model in (native, own)]
+    steps = [training(network, model.examples, model.size) for network in (native, own)]
     return lambda: next(steps[0]), lambda: next(steps[1]), None
 
 

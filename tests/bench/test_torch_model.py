@@ -18,9 +18,8 @@ TINY = (2, 64, 3, 3)
 
 @pytest.fixture
 def tiny(monkeypatch):
-    whole = torch_model.plan
     monkeypatch.setattr(torch_model, "IMAGES", (TINY,))
-    monkeypatch.setattr(torch_model, "plan", lambda: whole(width=4, examples=2))
+    monkeypatch.setattr(torch_model, "MODELS", (torch_model.Model(4, 2, 32),))
 
 
 def test_all_participants_run_and_the_pairs_are_alike(tiny):

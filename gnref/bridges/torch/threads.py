@@ -1,7 +1,7 @@
 """As many threads for gnref's kernels as PyTorch has: `torch.set_num_threads` holds for its layers, too.
 
-Numba's threads are those of OpenMP, which PyTorch has brought, and so they are the same ones. When Numba starts
-them it sets their number for both.
+Numba's threads are those of OpenMP. Where PyTorch came first they are PyTorch's own, and when Numba starts
+them, it sets their number for both.
 """
 
 from __future__ import annotations
