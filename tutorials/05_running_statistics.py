@@ -79,7 +79,7 @@ y = layer.forward(np.array([[1.0], [3.0]]))
 assert y.ravel().tolist() == [-1, 1]  # with the biased variance, 1
 assert np.allclose(layer.running_mean, 0.2, rtol=0, atol=1e-15)
 assert np.allclose(layer.running_var, 1.1, rtol=0, atol=1e-15)
-display(show_source(tracking.batch_statistics, "mean = np.reshape", "var = np.reshape"))
+display(show_source(tracking.batch_statistics, "mean = saved.mean", "var = saved.var"))
 show_source(type(layer)._update, "self.running_mean = moved", "self.running_var = moved")
 
 # %% [markdown]

@@ -57,13 +57,20 @@ def sync_batch_norm(
     RankError
         On every rank, and the same sentence, if ranks disagree on C, eps or the parameters, or are in
         different calls; on all others, if one refused its arguments or failed. After these the communicator
-        is as good as before. Also where a rank did not answer within ``timeout``; then it is not.
+        is as good as before. Also where a rank did not answer within ``timeout``, or ranks are out of step;
+        then it is not. A rank whose comm or saved is none, or that is in evaluation while others train, takes
+        no part: the others wait for ``timeout``.
 
     Notes
     -----
-    Two exchanges: a kilobyte of words, to agree, and 2C + 1 numbers. Statistics are merged in float64 in the
-    order of the ranks (Chan, Golub & LeVeque 1979), and one float64 holds the mean: at an offset of d
-    spreads y is off by d * 1e-16.
+    ``y = (x - mean) / sqrt(var + eps) * weight + bias``, with the mean and variance over N and the spatial
+    axes of all shards (Ioffe & Szegedy 2015, Algorithm 1). Two exchanges: a kilobyte of words, to agree, and
+    2C + 1 numbers, from each rank to each. Statistics are merged in float64 in the order of the ranks (Chan,
+    Golub & LeVeque 1979), and one float64 holds the mean: at an offset of d spreads y is off by d * 1e-16,
+    and the gradients by ten times that. In float64 the squares of x must be in its range: x up to 1e150.
+
+    One thread at a time, and no other unfinished exchange, on one communicator: ``comm.Dup()`` makes another.
+    Which rank is silent is told as far as MPI shows it (MPICH: up to 8 ranks).
 
     After a timeout MPI still has the exchange on its hands, and where the silent rank still exists, the
     program would wait for it at its end: end all ranks with ``comm.Abort(1)``, or run
@@ -138,7 +145,8 @@ def sync_batch_norm_backward(dy_shard: Array, saved: SyncSaved) -> tuple[Array, 
     case, and they are dbias and dweight.
 
     PyTorch's SyncBatchNorm returns what the shard alone adds to dweight and dbias, and leaves it to
-    DistributedDataParallel to average over the ranks. If your optimizer too sums or averages the gradients of
-    all parameters over R ranks, divide these two by R before: then they come out as all others do.
+    DistributedDataParallel to average over the ranks. If your training loop adds or averages the gradients
+    of all parameters over R ranks, divide these two by R first: in both cases they then come out as the
+    others do.
     """
     return backward(dy_shard, saved)

@@ -12,6 +12,7 @@ straight from rank to rank, where an all-gather relays: so the error can tell wh
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable
 from numbers import Real
@@ -73,6 +74,9 @@ def together(comm: Any, timeout: Any, prepare: Callable[[], tuple[T, Iterable[st
         failure = error
         verb = "refused its arguments" if isinstance(error, TypeError | ValueError) else "failed"
         said = [f"{REFUSAL}{verb}: {type(error).__name__}: {error}"]
+    except BaseException:  # an interrupt: the others go on without this rank, and its next call is not theirs
+        LOST.append((comm,))
+        raise
     heard = [words.split("\n") for words in map(decode, gather(comm, encode("\n".join(said)), limit))]
     if failure is not None:
         raise failure
@@ -89,7 +93,7 @@ def together(comm: Any, timeout: Any, prepare: Callable[[], tuple[T, Iterable[st
 
 def encode(words: str) -> Array:
     """Text as a row of bytes, cut to their size."""
-    return np.frombuffer(words.encode()[:SIZE].ljust(SIZE, b"\0"), np.uint8)
+    return np.frombuffer(words.encode(errors="replace")[:SIZE].ljust(SIZE, b"\0"), np.uint8)
 
 
 def decode(row: Array) -> str:
@@ -120,6 +124,9 @@ def gather(comm: Any, row: Array, timeout: float) -> Array:
         raise RankError(
             f"no answer from {who} within {timeout:g} s (ended, failed, or doing something else). {ADVICE}"
         )
+    if (received[:, 0] != 1).any():
+        LOST.append((comm, request, send, received))
+        raise RankError(f"ranks are out of step: one sent what belongs to another exchange. {ADVICE}")
     return received[:, 1:]
 
 
@@ -145,14 +152,18 @@ def check_timeout(timeout: Any) -> float:
     """Return timeout as a float, or raise unless it is a number of seconds > 0 (infinity is one)."""
     if isinstance(timeout, bool) or not isinstance(timeout, Real):
         raise TypeError(f"timeout is {timeout!r}; expected a number of seconds > 0")
-    if not float(timeout) > 0:
+    try:
+        seconds = float(timeout)
+    except OverflowError:
+        seconds = math.inf
+    if not seconds > 0:
         raise ValueError(f"timeout is {timeout!r}; expected a number of seconds > 0")
-    return float(timeout)
+    return seconds
 
 
 def check_comm(comm: Any) -> None:
     """Raise unless comm is a communicator within which ranks can talk."""
-    if not all(hasattr(comm, name) for name in ("Get_rank", "Get_size", "Is_inter", "Ialltoall")):
+    if not all(hasattr(comm, name) for name in ("Get_size", "Is_inter", "Ialltoall")):
         raise TypeError(f"comm is a {type(comm).__name__}; expected a communicator of mpi4py")
     if not comm:
         raise ValueError("comm is the null communicator; expected one that this rank is in")

@@ -25,10 +25,14 @@ class ThreadComm:
         Which rank this is, and how many there are.
     boxes : dict
         Shared by all ranks: for every exchange, in their order, what each rank sends.
+    errors : list
+        Shared by all ranks: what ended one of them.
     """
 
-    def __init__(self, rank: int, size: int, boxes: dict[int, dict[int, Array]]) -> None:
-        self.rank, self.size, self.boxes = rank, size, boxes
+    def __init__(
+        self, rank: int, size: int, boxes: dict[int, dict[int, Array]], errors: list[BaseException]
+    ) -> None:
+        self.rank, self.size, self.boxes, self.errors = rank, size, boxes, errors
         self.calls = 0
 
     def Get_rank(self) -> int:
@@ -62,11 +66,15 @@ class Request:
         came = dict(self.box)
         for rank, rows in came.items():
             self.received[rank] = rows[self.comm.rank]
+        if len(came) < self.comm.size and self.comm.errors:
+            raise RuntimeError("a rank has ended by an error, and will send no more")
         return len(came) == self.comm.size
 
 
 def on_ranks(size: int, work: Callable[[ThreadComm], T]) -> list[T]:
     """Call ``work(comm)`` on ``size`` ranks at once, and return what it returns on each.
+
+    An error on one rank ends all, and is raised: the first one.
 
     Examples
     --------
@@ -74,5 +82,17 @@ def on_ranks(size: int, work: Callable[[ThreadComm], T]) -> list[T]:
     [0, 1, 2]
     """
     boxes: dict[int, dict[int, Array]] = {}
+    errors: list[BaseException] = []
+
+    def run(rank: int) -> T:
+        try:
+            return work(ThreadComm(rank, size, boxes, errors))
+        except BaseException as error:
+            errors.append(error)
+            raise
+
     with ThreadPoolExecutor(size) as pool:
-        return list(pool.map(lambda rank: work(ThreadComm(rank, size, boxes)), range(size)))
+        found = [pool.submit(run, rank) for rank in range(size)]
+    if errors:
+        raise errors[0]
+    return [future.result() for future in found]

@@ -250,3 +250,52 @@ def test_one_element_in_the_whole_batch_is_refused_on_every_rank():
     found = outcomes(3, lambda comm: sync_batch_norm(np.ones((int(comm.Get_rank() == 1), 3)), comm=comm))
     assert {type(error) for error in found} == {ShapeError}
     assert len({str(error) for error in found}) == 1
+
+
+class OutOfStep:
+    """A communicator that brings what belongs to another exchange."""
+
+    def __init__(self, brings):
+        self.brings = brings
+
+    def Get_size(self):  # noqa: N802 - mpi4py's name
+        return 2
+
+    def Is_inter(self):  # noqa: N802
+        return False
+
+    def Ialltoall(self, send, received):  # noqa: N802
+        received[...] = self.brings
+        return self
+
+    def Test(self):  # noqa: N802
+        return True
+
+
+@pytest.mark.parametrize("brings", [0.0, 7.0e199])
+def test_what_belongs_to_another_exchange_is_no_number(brings):
+    comm = OutOfStep(brings)
+    with pytest.raises(RankError, match="ranks are out of step"):
+        gather(comm, np.ones(3), 60.0)
+    with pytest.raises(RankError, match="an earlier exchange on this communicator was given up"):
+        gather(comm, np.ones(3), 60.0)
+
+
+def test_after_an_interrupt_a_rank_does_not_go_on_as_if_it_had_answered():
+    def work(comm):
+        with pytest.raises(KeyboardInterrupt):
+            together(comm, 60.0, lambda: raises(KeyboardInterrupt()))
+        return sync_batch_norm(np.ones((2, 3)), comm=comm)
+
+    with pytest.raises(RankError, match="was given up"):
+        on_ranks(1, work)
+
+
+def test_words_that_cannot_be_encoded_arrive_all_the_same():
+    assert "name" in decode(encode("a name \udc80"))
+
+
+def test_a_timeout_beyond_all_floats_is_for_ever():
+    assert ranks.check_timeout(10**400) == math.inf
+    with pytest.raises(ValueError, match="timeout is"):
+        ranks.check_timeout(-1)

@@ -48,8 +48,8 @@ def convert(model: Model, to: str = "gnref") -> Model:
     Notes
     -----
     Converted are the nine layers that this package has. Left alone are classes of your own that derive from
-    them, which may compute something else, calls of `torch.nn.functional`, and lazy layers that have seen no
-    input.
+    torch.nn's, which may compute something else, parametrized layers, calls of `torch.nn.functional`, and
+    lazy layers that have seen no input.
 
     Examples
     --------

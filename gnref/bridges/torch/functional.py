@@ -12,7 +12,9 @@ import torch
 import gnref
 from gnref.bridges.torch.functions import Call, Norm
 from gnref.bridges.torch.memory import Tensor, give, lend
+from gnref.errors import ShapeError
 from gnref.layers.tracking import batch_statistics, moved
+from gnref.passes import Saved, quiet
 
 Function = Callable[..., Tensor]
 
@@ -128,6 +130,7 @@ def frozen(
     eps: float,
 ) -> Tensor:
     """Normalize with running statistics."""
+    check_running(input, running_mean, running_var)
     kept: list[Any] = []  # copies, since the running statistics may move on before derivatives are asked for
 
     def forward(x: Any, weight: Any, bias: Any, backend: str | None) -> Any:
@@ -157,17 +160,50 @@ def tracked(
     momentum: float,
 ) -> Tensor:
     """Normalize, and move running statistics, if there are any."""
-    y = Norm.apply(input, weight, bias, call)
+    check_running(input, running_mean, running_var)
     if running_mean is None or running_var is None:
-        return y
+        return Norm.apply(input, weight, bias, call)
+
+    def track(saved: Saved) -> None:
+        found = batch_statistics(saved, len(running_mean))
+        if found is not None:
+            move(running_mean, found[0], momentum)
+            move(running_var, found[1], momentum)
+
+    call.track = track
+    y = Norm.apply(input, weight, bias, call)
     if call.saved is None:
         raise RuntimeError(
             "running statistics cannot follow a batch that torch.vmap takes apart; expected a layer with "
             "track_running_stats=False, or in evaluation mode"
         )
-    found = batch_statistics(call.saved, len(running_mean))
-    if found is not None:
-        with torch.no_grad():
-            for running, new in zip((running_mean, running_var), found, strict=True):
-                running.copy_(moved(running, give(new), momentum))
     return y
+
+
+def move(running: Tensor, new: Any, momentum: float) -> None:
+    """Move a running statistic, and let autograd know, as after an operation of PyTorch's own in place."""
+    if isinstance(new, torch.Tensor):
+        with torch.no_grad():
+            running.copy_(moved(running, new, momentum))
+        return
+    own: Any = lend(running, "a running statistic")
+    with quiet():
+        own[...] = moved(own, new, momentum)
+    torch.autograd.graph.increment_version(running)
+
+
+def check_running(input: Tensor, mean: Tensor | None, var: Tensor | None) -> None:
+    """Raise unless running statistics are both there, one of each per channel, or both absent."""
+    if (mean is None) != (var is None):
+        lone, other = ("running_mean", "running_var") if mean is None else ("running_var", "running_mean")
+        raise ValueError(f"{lone} is None and {other} is not; expected both or neither")
+    for name, stat in (("running_mean", mean), ("running_var", var)):
+        if stat is None:
+            continue
+        if input.ndim > 1 and tuple(stat.shape) != (input.shape[1],):
+            raise ShapeError(
+                f"{name} has shape {tuple(stat.shape)}; expected {(input.shape[1],)}, one number per channel "
+                f"(x has shape {tuple(input.shape)})"
+            )
+        if stat.requires_grad and torch.is_grad_enabled():
+            raise ValueError(f"{name} requires a gradient, and has none; expected {name}.detach()")

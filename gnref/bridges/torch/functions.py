@@ -27,6 +27,11 @@ Forward = Callable[
 transformed: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 
 
+def recorded() -> bool:
+    """Whether PyTorch records the operations of a call: torch.jit.trace, make_fx, torch.export."""
+    return torch._C._get_tracing_state() is not None or torch._C._len_torch_dispatch_stack() > 0
+
+
 def forward_modes() -> int:
     """How many forward modes of torch.func there are around a call."""
     stack = torch._C._functorch.get_interpreter_stack() or ()
@@ -40,18 +45,24 @@ class Call:
     backward pass, and may store them elsewhere until then.
     """
 
-    __slots__ = ("forward", "saved")
+    __slots__ = ("forward", "saved", "track")
 
-    def __init__(self, forward: Forward) -> None:
-        self.forward = forward
+    def __init__(self, forward: Forward, track: Callable[[Saved], None] | None = None) -> None:
+        self.forward, self.track = forward, track
         self.saved: Saved | None = None
 
     def run(self, *tensors: Tensor | None) -> Tensor:
         """Run the forward pass on the kernels: y."""
         with AtMostPyTorchs():
             y, saved = self.forward(*lent(tensors), None)
-        self.saved = saved.with_arrays(None, None, None)
+        self.keep(saved)
         return give(y)
+
+    def keep(self, saved: Saved) -> None:
+        """Keep the statistics, and let running ones follow them."""
+        if self.track is not None:
+            self.track(saved)
+        self.saved = saved.with_arrays(None, None, None)
 
     def whole(self, *tensors: Tensor | None) -> Saved:
         """What the kernels' forward pass saved, with x, weight and bias."""
@@ -66,7 +77,8 @@ class Call:
 
     def in_operations(self, *tensors: Tensor | None) -> Tensor:
         """Run the forward pass in PyTorch's operations: y."""
-        y: Tensor = self.forward(*tensors, "reference")[0]
+        y, saved = self.forward(*tensors, "reference")
+        self.keep(saved)
         return y
 
     def afresh(self) -> Call:
@@ -96,6 +108,8 @@ class Differentiable(Function):
     def vmap(cls, info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
         """One by one: weights may differ, and batch norm must not take many batches for one."""
         *tensors, call = args
+        if info.batch_size == 0:
+            raise ValueError("torch.vmap over an axis of size 0; expected one example at least")
         each = []
         for i in range(info.batch_size):
             own = [t if dim is None else t.select(dim, i) for t, dim in zip(tensors, in_dims, strict=False)]
@@ -112,7 +126,8 @@ class Norm(Differentiable):
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Call it."""
-        if transformed() and forward_modes() > 1:  # of a function's jvp PyTorch takes the derivative for 0
+        # Of a function's jvp PyTorch takes the derivative for 0; and who records operations must see some.
+        if recorded() or (transformed() and forward_modes() > 1):
             *tensors, call = args
             return call.in_operations(*tensors)
         return super().apply(*args)

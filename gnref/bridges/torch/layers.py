@@ -8,13 +8,13 @@ from gnref.bridges.torch import functional
 from gnref.bridges.torch.memory import Tensor
 
 
-class Norm:
+class Promise:
     """What all have in common: to gnref's kit they promise second derivatives and forward mode."""
 
     require = {"second_order": "exact"}  # noqa: RUF012  never changed
 
 
-class GroupNorm(Norm, nn.GroupNorm):
+class GroupNorm(Promise, nn.GroupNorm):
     """`torch.nn.GroupNorm`, computed by `gnref.group_norm`."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ class GroupNorm(Norm, nn.GroupNorm):
         return functional.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
 
-class LayerNorm(Norm, nn.LayerNorm):
+class LayerNorm(Promise, nn.LayerNorm):
     """`torch.nn.LayerNorm`, computed by `gnref.layer_norm`."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ class LayerNorm(Norm, nn.LayerNorm):
         return functional.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
-class RMSNorm(Norm, nn.RMSNorm):
+class RMSNorm(Promise, nn.RMSNorm):
     """`torch.nn.RMSNorm`, computed by `gnref.rms_norm`."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class RMSNorm(Norm, nn.RMSNorm):
         return functional.rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
 
-class _BatchNorm(Norm, nn.modules.batchnorm._BatchNorm):
+class _BatchNorm(Promise, nn.modules.batchnorm._BatchNorm):
     """What the three have in common."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class _BatchNorm(Norm, nn.modules.batchnorm._BatchNorm):
             if self.momentum is None:  # the average of all batches
                 momentum = 1.0 / float(self.num_batches_tracked)
         kept = self.running_mean, self.running_var
-        own = self.training or kept == (None, None)
+        own = self.training or (self.running_mean is None and self.running_var is None)
         if own and not tracks:
             kept = None, None
         return functional.batch_norm(input, *kept, self.weight, self.bias, own, momentum, self.eps)
@@ -69,13 +69,13 @@ class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
     """`torch.nn.BatchNorm3d`, computed by `gnref.batch_norm`."""
 
 
-class _InstanceNorm(Norm, nn.modules.instancenorm._InstanceNorm):
+class _InstanceNorm(Promise, nn.modules.instancenorm._InstanceNorm):
     """What the three have in common."""
 
     def _apply_instance_norm(self, input: Tensor) -> Tensor:
         """What the forward pass comes to, when `torch.nn` has looked at the shape."""
         own = self.training or not self.track_running_stats
-        kept = (self.running_mean, self.running_var) if self.track_running_stats else (None, None)
+        kept = self.running_mean, self.running_var
         return functional.instance_norm(
             input, *kept, self.weight, self.bias, own, self.momentum or 0.0, self.eps
         )

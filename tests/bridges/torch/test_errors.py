@@ -97,3 +97,31 @@ def test_gradients_in_a_batch_say_what_to_do_instead():
     y = bridge.GroupNorm(2, 6)(x)
     with pytest.raises(RuntimeError, match=r"dy is a tensor whose memory cannot be seen.*torch\.func\.vmap"):
         torch.autograd.grad(y, x, torch.ones(3, 2, 6), is_grads_batched=True)
+
+
+@pytest.mark.filterwarnings("ignore:input's size at dim")  # torch.nn's own
+@pytest.mark.parametrize("module", [nn, bridge])
+@pytest.mark.parametrize("name", ["BatchNorm2d", "InstanceNorm2d"])
+def test_another_number_of_channels_is_refused_and_moves_nothing(module, name):
+    layer = getattr(module, name)(3, affine=False, track_running_stats=True)
+    with pytest.raises((ValueError, RuntimeError), match=r"running_mean") as raised:
+        layer(torch.randn(4, 6, 3, 3))
+    if module is bridge:
+        assert "running_mean has shape (3,); expected (6,)" in str(raised.value)
+    assert torch.equal(layer.running_mean, torch.zeros(3))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_lone_running_statistic_is_refused(training):
+    layer = bridge.BatchNorm2d(3).train(training)
+    layer.running_mean = None
+    with pytest.raises(ValueError, match="running_mean is None and running_var is not"):
+        layer(torch.randn(4, 3, 3, 3))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_running_statistics_have_no_gradient(training):
+    layer = bridge.BatchNorm2d(3).train(training)
+    layer.running_mean.requires_grad_()
+    with pytest.raises(ValueError, match="running_mean requires a gradient, and has none"):
+        layer(torch.randn(4, 3, 3, 3))

@@ -244,6 +244,14 @@ def test_y_may_be_changed_in_place_as_by_relu():
     torch.testing.assert_close(*results, rtol=1e-9, atol=1e-11)
 
 
+def test_switched_off_by_hand_instance_norm_does_as_torchs():
+    own, native = pair("InstanceNorm2d, tracked")
+    for layer in (own, native):
+        layer.track_running_stats = False
+        layer(random((5, 6, 4, 3), 1))
+    torch.testing.assert_close(own.running_mean, native.running_mean)
+
+
 def test_x_is_let_go_of_after_the_backward_pass():
     import weakref
 
@@ -268,13 +276,28 @@ def test_tensors_stored_elsewhere_until_the_backward_pass():
     torch.testing.assert_close(found["dx"], expected["dx"], rtol=1e-9, atol=1e-11)
 
 
-def test_activation_checkpointing():
+@pytest.mark.parametrize("name", ["GroupNorm", "BatchNorm2d"])
+def test_activation_checkpointing(name):
     from torch.utils.checkpoint import checkpoint
 
-    own, native = pair("GroupNorm")
+    own, native = pair(name)
     results = []
     for layer in (own, native):
         x = random((5, 6, 4, 3), 1).requires_grad_()
         checkpoint(layer, x, use_reentrant=False).square().sum().backward()
-        results.append(x.grad)
-    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-11)
+        results.append([x.grad, *layer.state_dict().values()])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["GroupNorm", "LayerNorm", "BatchNorm2d", "InstanceNorm2d", "RMSNorm"])
+@pytest.mark.filterwarnings("ignore")  # of the recorders: sizes become constants
+def test_what_is_recorded_is_a_function_of_x(name):
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    own, native = pair(name)
+    own.eval(), native.eval()
+    x, z = (random(LAYERS[name][2], seed) for seed in (1, 2))
+    with torch.no_grad():
+        for recorded in (torch.jit.trace(own, x), make_fx(own)(x), torch.export.export(own, (x,)).module()):
+            torch.testing.assert_close(recorded(z), native(z), rtol=1e-9, atol=1e-11)
