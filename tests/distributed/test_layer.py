@@ -65,7 +65,7 @@ def test_in_evaluation_and_frozen_nothing_is_exchanged(mode):
             raise AssertionError("nothing should be exchanged")
 
     x, dy = batch(0)
-    layer, alone = SyncBatchNorm(3, comm=Deaf(0, 2, {})), gnref.BatchNorm(3)
+    layer, alone = SyncBatchNorm(3, comm=Deaf(0, 2, {}, [])), gnref.BatchNorm(3)
     for each in (layer, alone):
         each.eval() if mode == "eval" else each.freeze()
     assert np.array_equal(layer(x), alone(x))
