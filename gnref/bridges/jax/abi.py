@@ -146,7 +146,7 @@ def described(frame: Any) -> bool:
 
 def error(frame: Any, message: str) -> int | None:
     """An error for XLA to raise, where the program waits for its results."""
-    made = ErrorCreate(sizeof(ErrorCreate), None, message.encode(), INTERNAL)
+    made = ErrorCreate(sizeof(ErrorCreate), None, message.encode(errors="replace"), INTERNAL)
     found: int | None = frame.api.contents.create_error(pointer(made))
     return found
 

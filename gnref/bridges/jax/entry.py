@@ -14,7 +14,7 @@ from contextlib import suppress
 from ctypes import string_at
 from functools import cache, partial
 from threading import get_ident
-from time import monotonic, sleep
+from time import monotonic, process_time, sleep
 from typing import Any, NamedTuple
 
 import jax
@@ -83,6 +83,7 @@ def asked(
     job = Job(task, call, names, tuple(a.shape for a in arrays), outs, tuple(a.shape for a in found))
     types = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in found]
     if foreign:
+        RECENT.asked = True
         return jax.ffi.ffi_call(TARGET, types)(*arrays, job=json.dumps(job))
     return jax.pure_callback(job.answer, types, *arrays)
 
@@ -137,6 +138,7 @@ class Recent:
     def __init__(self) -> None:
         self.busy: set[int] = set()
         self.last = 0.0
+        self.asked = False  # whether anything may ever be run
 
     def __enter__(self) -> None:
         self.busy.add(get_ident())
@@ -178,11 +180,16 @@ def settle() -> None:
     """Let work that is under way end before Python does: after that XLA would wait for it without end.
 
     Results that are referred to are waited for. Of others JAX does not tell: they have ended, most likely,
-    when nothing has run for a while.
+    when nothing has run for a while, here or in XLA.
     """
+    if not RECENT.asked:
+        return
     for a in jax.live_arrays():
         with suppress(Exception):  # of a computation that failed, or an array that is gone meanwhile
             a.block_until_ready()
-    patience = monotonic() + 10.0  # a thread that goes on for ever must not keep the program from its end
-    while not RECENT.quiet() and monotonic() < patience:
-        sleep(0.01)
+    patience = monotonic() + 60.0  # a thread that goes on for ever must not keep the program from its end
+    while monotonic() < patience:
+        before = process_time()
+        sleep(0.1)
+        if RECENT.quiet() and process_time() - before < 0.02:
+            break

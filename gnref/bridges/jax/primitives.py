@@ -34,7 +34,13 @@ def primitive(task: str) -> Any:
     """A primitive that runs a task of `gnref.bridges.jax.host`: arrays of these names in, of those out."""
     p = Primitive(f"gnref_{task}")
     p.multiple_results = True
-    p.def_impl(jax.jit(p.bind, static_argnames=("call", "names", "outs")))
+    compiled = jax.jit(p.bind, static_argnames=("call", "names", "outs"))
+
+    def run(*arrays: Array, **params: Any) -> Any:
+        with jax.disable_jit(False):  # there is no other way to run it
+            return compiled(*arrays, **params)
+
+    p.def_impl(run)
     p.def_abstract_eval(results)
     batching.primitive_batchers[p] = partial(batch, p)
     on_host(p, task, results)
@@ -43,8 +49,21 @@ def primitive(task: str) -> Any:
 
 def bind(p: Any, call: Call, given: Arrays, outs: Names) -> Arrays:
     """Apply a primitive to arrays by name."""
+    for name, a in given.items():
+        check_not_varying(name, a)
     found = p.bind(*given.values(), call=call, names=tuple(given), outs=outs)
     return dict(zip(outs, found, strict=True))
+
+
+def check_not_varying(name: str, a: Array) -> None:
+    """Raise where `jax.shard_map` keeps account of what differs between devices: it would lose it here."""
+    kind = jax.typeof(a) if hasattr(jax, "typeof") else None  # before JAX 0.6 nobody did
+    axes = getattr(kind, "vma", None) or getattr(getattr(kind, "mat", None), "varying", None)
+    if axes:
+        raise NotImplementedError(
+            f"{name} varies over {', '.join(map(str, axes))} in a shard_map that checks this; expected "
+            "jax.shard_map(..., check_vma=False), where gradients are added over devices by your own psum"
+        )
 
 
 def results(*arrays: Any, call: Call, names: Names, outs: Names) -> list[ShapedArray]:

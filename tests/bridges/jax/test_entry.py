@@ -160,3 +160,41 @@ def test_two_devices():
     print("done")
     """
     assert in_a_process_of_its_own(code) == "done"
+
+
+def test_without_jit_it_is_the_same():
+    x = jnp.arange(24.0).reshape(2, 4, 3) ** 2
+    with jax.disable_jit():
+        found = bridge.group_norm(x, 2)
+    assert jnp.array_equal(found, bridge.group_norm(x, 2))
+
+
+def test_a_shard_map_that_checks_is_refused_and_one_that_does_not_is_right():
+    if not hasattr(jax, "shard_map"):
+        pytest.skip("this JAX has no shard_map")
+    mesh = jax.make_mesh((1,), ("n",))
+    x = jnp.arange(24.0).reshape(2, 4, 3) ** 2
+    spec = jax.sharding.PartitionSpec("n")
+
+    def spread(**options):
+        return jax.shard_map(
+            lambda x: bridge.group_norm(x, 2), mesh=mesh, in_specs=spec, out_specs=spec, **options
+        )
+
+    x = jax.device_put(x, jax.sharding.NamedSharding(mesh, spec))
+    with pytest.raises(NotImplementedError, match=r"x varies over n in a shard_map.*check_vma=False"):
+        spread()(x)
+    assert jnp.array_equal(spread(check_vma=False)(x), bridge.group_norm(x, 2))
+
+
+DROPS = """
+import jax, jax.numpy as jnp
+from gnref.bridges.jax import group_norm
+x = jnp.ones((8, 64, 112, 112))
+busy = lambda x: jax.lax.fori_loop(0, 20, lambda _, z: jnp.tanh(z) + 1, x)
+jax.jit(lambda x: group_norm(busy(group_norm(busy(group_norm(x, 2)), 2)), 2))(x)  # nobody waits for it
+"""
+
+
+def test_results_that_are_dropped_do_not_keep_a_program_from_its_end():
+    subprocess.run([sys.executable, "-c", DROPS], check=True, timeout=90)
