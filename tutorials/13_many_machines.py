@@ -83,7 +83,8 @@ check("crossing", crossing)
 # crossing = {"layer"}
 # ```
 #
-# A group has 16 channels: the cut falls between the second group and the third. With G = 1 it would not.
+# A group has 16 channels: the cut falls between the second group and the third. With G = 1 the one group
+# would lie on both machines.
 #
 # </details>
 
@@ -167,14 +168,14 @@ from gnref.teaching.themed import themed
 
 
 def draw(theme):
-    muted, blue, purple = THEMES[theme].muted, hue("batch", theme), hue("group", theme)
+    muted, blue = THEMES[theme].muted, hue("batch", theme)
     figure = Figure(figsize=(7.4, 3.6), layout="constrained")
     ax = figure.add_subplot(xlabel="how far the shards are apart, in spreads", ylabel="variance")
     ax.plot(apart, whole, "o-", color=blue, lw=2)
-    ax.plot(apart, within, "s-", color=purple, lw=2)
+    ax.plot(apart, within, "s-", color=muted, lw=2)
     ax.fill_between(apart, within, whole, color=blue, alpha=0.15, lw=0)
     ax.text(1.02, 2.35, "of the whole batch", color=blue, size=11, weight="bold", ha="right")
-    ax.text(1.98, 0.45, "average of the shards' variances", color=purple, size=11, weight="bold", ha="right")
+    ax.text(1.98, 0.45, "average of the shards' variances", color=muted, size=11, weight="bold", ha="right")
     ax.text(1.62, 1.6, "between", color=blue, size=11)
     ax.set_ylim(0, None)
     ax.xaxis.label.set_color(muted)
@@ -276,7 +277,7 @@ check("shard_dx", shard_dx)
 #     return weight * rstd * (dy - sum_dy / n - xhat * sum_dy_xhat / n)
 # ```
 #
-# Only the two sums and n come from elsewhere. Each channel has one weight, so it may wait until the end.
+# In the backward pass only the two sums are new. Each channel has one weight, so it may wait until the end.
 #
 # </details>
 
@@ -293,9 +294,9 @@ assert (sent, f"{held / 1e6:.0f}") == (8200, "103")
 print(f"{sent:,} bytes from each rank, of a shard of {held / 1e6:.0f} MB")
 
 # %% [markdown]
-# 8 KB of 103 MB, to every other rank: the bytes are not what costs. The *waiting* is. A ResNet-50 has 53
-# batch norms, so every step of training has 106 places where all ranks wait for the slowest. Group norm has
-# none.
+# 8 KB of 103 MB, to every other rank (and a kilobyte of words before each of the two): the bytes are not
+# what costs. The *waiting* is. A ResNet-50 has 53 batch norms, so every step of training has 106 places where
+# all ranks wait for the slowest. Group norm has none.
 #
 # Waiting also means that one rank can stop all. So in gnref the ranks first tell each other, in a kilobyte of
 # words, what they are about to do. If they disagree, or one refuses its arguments, each gets an error that

@@ -1,4 +1,4 @@
-"""A small ResNet in PyTorch, with BatchNorm2d or GroupNorm, for images of 32 x 32."""
+"""A small ResNet in PyTorch, with BatchNorm2d or GroupNorm."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,32 @@ from gnref.testing.problems import Array, Problem
 
 # 13.1: cut along C.
 
-BATCH_TOO = (
-    "You count batch norm. Its sets go through all examples, but each stays within one channel, and a "
-    "channel lies on one machine as a whole."
-)
+TOO_MANY = {
+    "batch": "You count batch norm. Its sets go through all examples, but each stays within one channel, and "
+    "a channel lies on one machine as a whole.",
+    "instance": "You count instance norm, whose sets are one channel of one example: no cut along C reaches "
+    "into them.",
+    "group": "You count group norm. How many channels has a group here, and does the cut between channels 31 "
+    "and 32 go through one?",
+}
+TOO_FEW = "You leave out the one whose sets go through all channels."
+
+
+def answers() -> list[tuple[str, ...]]:
+    """Every answer that names norms, and is not right."""
+    names = (*TOO_MANY, "layer")
+    sets = (chosen for size in range(len(names) + 1) for chosen in combinations(names, size))
+    return [chosen for chosen in sets if chosen != ("layer",)]
+
+
+def mistake(chosen: tuple[str, ...]) -> Mistake:
+    """What to say of it: a sentence on every norm that is wrong."""
+    written = "{" + ", ".join(f'"{name}"' for name in chosen) + "}" if chosen else "set()"
+    hints = [TOO_MANY[name] for name in chosen if name in TOO_MANY]
+    hints += [] if "layer" in chosen else [TOO_FEW]
+    return Mistake(", ".join(chosen) or "none", '{"layer"}', written, " ".join(hints))
+
+
 CROSSING = Exercise(
     name="crossing",
     tutorial=13,
@@ -24,43 +47,7 @@ CROSSING = Exercise(
     norm="layer",
     solution='crossing = {"layer"}\n',
     oracle=lambda problem: {"layer"},
-    mistakes=(
-        Mistake("batch", '{"layer"}', '{"batch"}', f"{BATCH_TOO} And what of layer norm, over C, H and W?"),
-        Mistake("batch too", '{"layer"}', '{"batch", "layer"}', BATCH_TOO),
-        Mistake(
-            "group too",
-            '{"layer"}',
-            '{"group", "layer"}',
-            "You count group norm. How many channels has a group here, and does the cut between channels 31 "
-            "and 32 go through one?",
-        ),
-        Mistake(
-            "instance too",
-            '{"layer"}',
-            '{"instance", "layer"}',
-            "You count instance norm, whose sets are one channel of one example: no cut along C reaches into "
-            "them.",
-        ),
-        Mistake(
-            "all but instance",
-            '{"layer"}',
-            '{"batch", "group", "layer"}',
-            "You count batch norm and group norm as well. Which of their sets has channels on both machines?",
-        ),
-        Mistake(
-            "all",
-            '{"layer"}',
-            '{"batch", "instance", "group", "layer"}',
-            "You count all four. Those whose sets stay within one channel, or within 16 neighbours of which "
-            "the first is a multiple of 16, need nothing from the other machine.",
-        ),
-        Mistake(
-            "none",
-            '{"layer"}',
-            "set()",
-            "You count none of them. One of the four has sets that go through all channels.",
-        ),
-    ),
+    mistakes=tuple(map(mistake, answers())),
 )
 
 # 13.2 and 13.3: a batch in shards.
@@ -179,6 +166,25 @@ def merge_shards(counts, means, M2):
             "M2.sum(0) + between",
             "This is the M2 of the whole batch: a sum. The variance is M2 divided by n.",
         ),
+        Mistake(
+            "the means alone",
+            "(M2.sum(0) + between) / n",
+            "((means - mean) ** 2).mean(0)",
+            "Your variance has only how far the shards' means are apart. What is spread within the shards, "
+            "M2, is missing.",
+        ),
+        Mistake(
+            "standard deviation",
+            "(M2.sum(0) + between) / n",
+            "np.sqrt((M2.sum(0) + between) / n)",
+            "This is the standard deviation. The variance is its square.",
+        ),
+        Mistake(
+            "swapped",
+            "mean, (M2.sum(0) + between) / n",
+            "(M2.sum(0) + between) / n, mean",
+            "First the mean, then the variance: yours have changed places.",
+        ),
     ),
 )
 
@@ -250,6 +256,24 @@ def shard_dx(dy, x, mean, rstd, weight, counts, sums):
             "weight * rstd * (dy",
             "weight * (dy",
             "dx is in the units of dy divided by those of x: the factor rstd in front is missing.",
+        ),
+        Mistake(
+            "not divided",
+            "sum_dy / n - xhat * sum_dy_xhat / n",
+            "sum_dy - xhat * sum_dy_xhat",
+            "You subtract the sums. The formula has means: divide by the n of the whole batch.",
+        ),
+        Mistake(
+            "no weight",
+            "weight * rstd * (dy",
+            "rstd * (dy",
+            "The weight is missing: y is weight * xhat + bias.",
+        ),
+        Mistake(
+            "weight on dy alone",
+            "weight * rstd * (dy",
+            "rstd * (weight * dy",
+            "You weight dy, but not the two sums, which are of dy without the weight.",
         ),
     ),
 )
