@@ -15,11 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gnref.arguments import check_dy
 from gnref.arrays import check_array, dtype_name, like_layout, namespace
 from gnref.dispatch import check_not_followed, kernels
 from gnref.errors import ShapeError
 from gnref.kernels import Kernels, reference
-from gnref.passes import Saved, check_dy, fold_stat, place
+from gnref.passes import Saved, fold_stat, place
 
 Array = Any
 

@@ -14,6 +14,7 @@ ORDER = [
     "axes",
     "conventions",
     "arrays",
+    "arguments",
     "kernels",
     "dispatch",
     "passes",

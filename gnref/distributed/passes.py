@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gnref.arguments import check_dy, check_params
 from gnref.arrays import check_array, dtype_name, library
 from gnref.axes import View, view
 from gnref.checks import check_eps
@@ -24,7 +25,7 @@ from gnref.errors import ShapeError
 from gnref.kernels.reference import reciprocal_std
 from gnref.layers import BatchNorm
 from gnref.layers.layer import check_channels
-from gnref.passes import check_dy, check_params, finish, fold, quiet
+from gnref.passes import finish, fold, quiet
 
 Array = np.ndarray[Any, Any]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gnref import passes
+from gnref.arguments import NEEDS
 from gnref.passes import Saved
 
 Array = Any
@@ -15,7 +16,7 @@ def backward(
     dy: Array,
     saved: Saved,
     *,
-    needs: Iterable[str] = passes.NEEDS,
+    needs: Iterable[str] = NEEDS,
     out: Array | None = None,
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Return the gradients of a loss by x, weight and bias, from its gradient dy by y.

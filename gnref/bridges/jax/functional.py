@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 import gnref
 from gnref import passes
+from gnref.arguments import check_params
 from gnref.arrays import check_array, dtype_name
 from gnref.bridges.jax import primitives
 from gnref.bridges.jax.call import Call
@@ -174,7 +175,7 @@ def _normalize(
     """Check everything while JAX traces, and leave the numbers to the primitive."""
     x, weight, bias = _asarray(x, "x"), _asarray(weight, "weight"), _asarray(bias, "bias")
     view = passes.make_plan(norm, x, "reference", axes).view
-    passes.check_params(view, x, weight=weight, bias=bias)
+    check_params(view, x, weight=weight, bias=bias)
     call = Call(
         norm,
         tuple(x.shape),

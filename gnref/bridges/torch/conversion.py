@@ -9,18 +9,11 @@ from torch import nn
 from gnref.bridges.torch import layers
 
 Model = TypeVar("Model", bound=nn.Module)
-NAMES = (
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "BatchNorm3d",
-    "GroupNorm",
-    "InstanceNorm1d",
-    "InstanceNorm2d",
-    "InstanceNorm3d",
-    "LayerNorm",
-    "RMSNorm",
-)
-TO_GNREF = {getattr(nn, name): getattr(layers, name) for name in NAMES}
+TO_GNREF = {
+    getattr(nn, name): own
+    for name, own in vars(layers).items()
+    if isinstance(own, type) and hasattr(nn, name) and issubclass(own, layers.Promise)
+}
 TO_TORCH = {own: native for native, own in TO_GNREF.items()}
 
 
