@@ -89,20 +89,12 @@ MANY = 1024
 PLAIN = (str, type(None))
 
 
-def plan(
-    norm: str,
-    x: Array,
-    weight: Array | None,
-    bias: Array | None,
-    backend: str | None,
-    out: Array | None,
-    axes: dict[str, Any],
-) -> Plan:
+def plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any], **others: Array | None) -> Plan:
     """What `make_plan` finds out, recalled for NumPy's and CuPy's arrays that look like an earlier one."""
     ready = None
     if type(x) is not np.ndarray:
         if not is_cupy_array(x):
-            return make_plan(norm, x, backend, axes, weight=weight, bias=bias, out=out)
+            return make_plan(norm, x, backend, axes, **others)
         ready = dispatch.status("cuda")  # None is for NumPy's arrays, which may look the same
     if type(backend) not in PLAIN:
         return make_plan(norm, x, backend, axes)
@@ -124,10 +116,10 @@ def is_plain(value: Any) -> bool:
     return value is None or type(value) is int or (type(value) is tuple and set(map(type, value)) == {int})
 
 
-def make_plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any], **others: Any) -> Plan:
+def make_plan(norm: str, x: Array, backend: str | None, axes: dict[str, Any], **others: Array | None) -> Plan:
     """Check x and the options, and choose the view and the backend; ``others`` are the arrays beside x."""
     check_array(x, "x")
-    v = view(norm, x.shape, strides(x), **axes)
+    v = view(norm.removesuffix("_frozen"), x.shape, strides(x), **axes)
     if norm == "batch" and v.set_size == 1 and 0 not in x.shape:
         raise ShapeError(
             f"x has shape {tuple(x.shape)}, one element per channel and batch; batch norm expects N*H*W > 1 "
@@ -151,7 +143,7 @@ def forward(
     **axes: Any,
 ) -> tuple[Array, Saved]:
     """Normalize with x's own statistics; ``axes`` are the options of `gnref.axes.view`."""
-    p = plan(norm, x, weight, bias, backend, out, axes)
+    p = plan(norm, x, backend, axes, weight=weight, bias=bias, out=out)
     y, mean, var, rstd = run_forward(p, x, weight, bias, eps, out)
     v = p.view
     if p.straight:
@@ -175,7 +167,7 @@ def normalize(
     **axes: Any,
 ) -> Array:
     """`forward` for those who want y alone."""
-    p = plan(norm, x, weight, bias, backend, out, axes)
+    p = plan(norm, x, backend, axes, weight=weight, bias=bias, out=out)
     return run_forward(p, x, weight, bias, eps, out)[0]
 
 
@@ -191,10 +183,7 @@ def run_forward(
     if out is not None:
         check_out(out, x, {"x": x, "weight": weight, "bias": bias})
     elif p.straight:
-        slots, weights = v.x.slots, v.params.slots
-        weight5 = None if weight is None else weight.reshape(weights)
-        bias5 = None if bias is None else bias.reshape(weights)
-        y5, mean, var, rstd = p.run.forward(x.reshape(slots), weight5, bias5, eps, v.center)
+        y5, mean, var, rstd = p.run.forward(*reshape(v, x, weight, bias), eps, v.center)
         return y5.reshape(x.shape), mean, var, rstd
     with place(x):
         x5, weight5, bias5 = fold(v, x, weight, bias)
@@ -216,24 +205,29 @@ def forward_frozen(
     out: Array | None,
 ) -> tuple[Array, Saved]:
     """Normalize with statistics that are given, one pair per channel."""
-    check_array(x, "x")
-    eps = check_eps(eps)
-    v = view("batch", x.shape, strides(x), channel_axis=channel_axis)
-    given = {"running_mean": running_mean, "running_var": running_var}
-    check_params(v, x, **given, weight=weight, bias=bias)
-    for missing in (argument for argument, a in given.items() if a is None):
+    given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    p = plan("batch_frozen", x, backend, {"channel_axis": channel_axis}, **given, out=out)
+    v, eps = p.view, check_eps(eps)
+    if not all(is_usual(a, v, x) for a in given.values()):
+        check_params(v, x, **given)
+    for missing in (name for name in ("running_mean", "running_var") if given[name] is None):
         raise TypeError(f"{missing} is None; expected an array of shape {v.params.shape}")
     if out is not None:
-        check_out(out, x, {"x": x, **given, "weight": weight, "bias": bias})
-    name = choose(x, backend, **given, weight=weight, bias=bias, out=out)
+        check_out(out, x, {"x": x, **given})
     with place(x):
         mean, var = widen(running_mean), widen(running_var)
         rstd = reciprocal_std(var, eps)
-        x5, weight5, bias5 = fold(v, x, weight, bias)
-        out5 = fold_out(v, out)
-        y5 = kernels(name).apply(x5, fold_stat(v, mean), fold_stat(v, rstd), weight5, bias5, out5)
-        y = finish(v, y5, x, out, out5)
-    return y, Saved("batch_frozen", x, weight, bias, eps, mean, var, rstd, v, name, straight=False)
+        if p.straight and out is None:
+            x5, weight5, bias5 = reshape(v, x, weight, bias)
+            slots = v.stats.slots
+            y5 = p.run.apply(x5, mean.reshape(slots), rstd.reshape(slots), weight5, bias5)
+            y = y5.reshape(x.shape)
+        else:
+            x5, weight5, bias5 = fold(v, x, weight, bias)
+            out5 = fold_out(v, out)
+            y5 = p.run.apply(x5, fold_stat(v, mean), fold_stat(v, rstd), weight5, bias5, out5)
+            y = finish(v, y5, x, out, out5)
+    return y, Saved("batch_frozen", x, weight, bias, eps, mean, var, rstd, v, p.backend, p.straight)
 
 
 def backward(
@@ -247,11 +241,11 @@ def backward(
         needs = check_needs(needs)
     usual = type(dy) is np.ndarray and dy.dtype is x.dtype and dy.shape == x.shape
     if usual and saved.straight and out is None and dy.flags.c_contiguous:
-        slots, stats = v.x.slots, v.stats.slots
-        weight5 = None if weight is None else weight.reshape(v.params.slots)
-        mean = None if saved.mean is None else saved.mean.reshape(stats)
-        dx5, dweight, dbias = kernels(saved.backend).backward(
-            dy.reshape(slots), x.reshape(slots), mean, saved.rstd.reshape(stats), weight5, v.center
+        x5, weight5, _ = reshape(v, x, weight, None)
+        slots = v.stats.slots
+        mean = None if saved.mean is None else saved.mean.reshape(slots)
+        dx5, dweight, dbias = differentiate(
+            saved, dy.reshape(v.x.slots), x5, mean, saved.rstd.reshape(slots), weight5
         )
         dx = dx5.reshape(x.shape)
     else:
@@ -275,17 +269,41 @@ def run_backward(
         inputs = {"dy": dy, "x": x, "weight": weight, "bias": saved.bias}
         check_out(out, x, {**inputs, "saved.mean": saved.mean, "saved.rstd": saved.rstd})
     check_not_followed(saved.backend, dy=dy, x=x, weight=weight, out=out)
-    run = kernels(saved.backend)
     with place(x):
         x5, weight5, _ = fold(v, x, weight, None)
         dy5 = v.x.fold(namespace(x), dy)
         mean, rstd = fold_stat(v, saved.mean), fold_stat(v, saved.rstd)
         out5 = fold_out(v, out)
-        if saved.norm == "batch_frozen":
-            dx5, dweight, dbias = run.backward_given(dy5, x5, mean, rstd, weight5, out5)
-        else:
-            dx5, dweight, dbias = run.backward(dy5, x5, mean, rstd, weight5, v.center, out5)
+        dx5, dweight, dbias = differentiate(saved, dy5, x5, mean, rstd, weight5, out5)
         return finish(v, dx5, x, out, out5), dweight, dbias
+
+
+def differentiate(
+    saved: Saved,
+    dy5: Array,
+    x5: Array,
+    mean: Array | None,
+    rstd: Array,
+    weight5: Array | None,
+    out5: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """Run the kernel for a backward pass, on slots."""
+    run = kernels(saved.backend)
+    if saved.norm == "batch_frozen":
+        return run.backward_given(dy5, x5, mean, rstd, weight5, out5)
+    return run.backward(dy5, x5, mean, rstd, weight5, saved.view.center, out5)
+
+
+def reshape(
+    v: View, x: Array, weight: Array | None, bias: Array | None
+) -> tuple[Array, Array | None, Array | None]:
+    """`fold` where the slots are no more than another shape of the arrays."""
+    slots = v.params.slots
+    return (
+        x.reshape(v.x.slots),
+        None if weight is None else weight.reshape(slots),
+        None if bias is None else bias.reshape(slots),
+    )
 
 
 def fold(

@@ -79,11 +79,11 @@ y = layer.forward(np.array([[1.0], [3.0]]))
 assert y.ravel().tolist() == [-1, 1]  # with the biased variance, 1
 assert np.allclose(layer.running_mean, 0.2, rtol=0, atol=1e-15)
 assert np.allclose(layer.running_var, 1.1, rtol=0, atol=1e-15)
-display(show_source(tracking.batch_statistics, "mean = saved.mean", "var = saved.var"))
+display(show_source(tracking.batch_statistics, "mean, var = saved", "return mean, var"))
 show_source(type(layer)._update, "self.running_mean = moved", "self.running_var = moved")
 
 # %% [markdown]
-# (`moved` is the rule above; the `.mean(axis=0)` changes nothing here, where each channel has one mean.)
+# (`moved` is the rule above; there is nothing to average here, where each channel has one mean.)
 #
 # **Why unbiased?** Now something *is* estimated: the variance $\sigma^2$ of all data, from $n$ of them. With
 # their true mean $\mu$ write $x_i - \text{mean} = (x_i - \mu) - (\text{mean} - \mu)$ and square:

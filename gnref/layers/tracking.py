@@ -103,9 +103,10 @@ def batch_statistics(saved: Any, num_features: int, count: int | None = None) ->
     if n < 2:
         return None
     # One row per example for instance norm, per virtual batch for batch norm: their average.
-    mean = saved.mean.reshape((-1, num_features)).mean(axis=0)
-    var = saved.var.reshape((-1, num_features)).mean(axis=0) * (n / (n - 1))
-    return mean, var
+    mean, var = saved.mean, saved.var
+    if mean.ndim > 1:
+        mean, var = (a.reshape((-1, num_features)).mean(axis=0) for a in (mean, var))
+    return mean, var * (n / (n - 1))
 
 
 def moved(running: Any, new: Any, momentum: float) -> Any:

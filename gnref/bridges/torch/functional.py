@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from functools import wraps
 from typing import Any
 
 import torch
 
 import gnref
-from gnref.bridges.torch.functions import Call, Norm
+from gnref.bridges.torch.functions import Call, Norm, differentiable
 from gnref.bridges.torch.memory import Tensor, give, lend
 from gnref.errors import ShapeError
 from gnref.layers.tracking import batch_statistics, moved
@@ -131,23 +130,17 @@ def frozen(
 ) -> Tensor:
     """Normalize with running statistics."""
     check_running(input, running_mean, running_var)
-    kept: list[Any] = []  # copies, since the running statistics may move on before derivatives are asked for
+    stats = running_mean, running_var
+    if running_mean is not None and running_var is not None and differentiable():
+        stats = running_mean.clone(), running_var.clone()  # they may move on before the backward pass
 
     def forward(x: Any, weight: Any, bias: Any, backend: str | None) -> Any:
-        if backend is None and not kept:
-            kept.extend((copied(running_mean, "running_mean"), copied(running_var, "running_var")))
-        mean, var = kept or (running_mean, running_var)
-        if isinstance(x, torch.Tensor):
-            mean, var = give(mean), give(var)
+        mean, var = stats
+        if backend is None:
+            mean, var = lend(mean, "running_mean"), lend(var, "running_var")
         return gnref.batch_norm_frozen_forward(x, mean, var, weight, bias, eps=eps, backend=backend)
 
-    return Norm.apply(input, weight, bias, Call(forward))
-
-
-def copied(tensor: Tensor | None, name: str) -> Any:
-    """A copy of a statistic, as gnref takes it."""
-    a = lend(tensor, name)
-    return a.clone() if isinstance(a, torch.Tensor) else copy(a)
+    return normalized(Call(forward), input, weight, bias, running_mean)
 
 
 def tracked(
@@ -171,25 +164,31 @@ def tracked(
             move(running_var, found[1], momentum)
 
     call.track = track
-    y = Norm.apply(input, weight, bias, call)
+    y = normalized(call, input, weight, bias, running_mean)
     if call.saved is None:
         raise RuntimeError(
             "running statistics cannot follow a batch that torch.vmap takes apart; expected a layer with "
-            "track_running_stats=False, or in evaluation mode"
+            "track_running_stats=False, or in evaluation mode, or running statistics for each example"
         )
     return y
 
 
+def normalized(
+    call: Call, input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None
+) -> Tensor:
+    """y; in PyTorch's own operations where torch.func transforms the running statistics, too."""
+    if running_mean is not None and torch._C._functorch.is_functorch_wrapped_tensor(running_mean):
+        return call.in_operations(input, weight, bias)
+    return Norm.apply(input, weight, bias, call)
+
+
 def move(running: Tensor, new: Any, momentum: float) -> None:
-    """Move a running statistic, and let autograd know, as after an operation of PyTorch's own in place."""
+    """Move a running statistic, in place."""
     if isinstance(new, torch.Tensor):
-        with torch.no_grad():
-            running.copy_(moved(running, new, momentum))
+        running.copy_(moved(running, new.detach(), momentum))
         return
-    own: Any = lend(running, "a running statistic")
     with quiet():
-        own[...] = moved(own, new, momentum)
-    torch.autograd.graph.increment_version(running)
+        running.copy_(give(moved(lend(running, "a running statistic"), new, momentum)))
 
 
 def check_running(input: Tensor, mean: Tensor | None, var: Tensor | None) -> None:
@@ -200,7 +199,7 @@ def check_running(input: Tensor, mean: Tensor | None, var: Tensor | None) -> Non
     for name, stat in (("running_mean", mean), ("running_var", var)):
         if stat is None:
             continue
-        if input.ndim > 1 and tuple(stat.shape) != (input.shape[1],):
+        if input.ndim > 1 and stat.shape != input.shape[1:2]:
             raise ShapeError(
                 f"{name} has shape {tuple(stat.shape)}; expected {(input.shape[1],)}, one number per channel "
                 f"(x has shape {tuple(input.shape)})"

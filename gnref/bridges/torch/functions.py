@@ -32,6 +32,11 @@ def recorded() -> bool:
     return torch._C._get_tracing_state() is not None or torch._C._len_torch_dispatch_stack() > 0
 
 
+def differentiable() -> bool:
+    """Whether derivatives of a call may be asked for."""
+    return torch.is_grad_enabled() or forward_ad._current_level >= 0 or transformed()
+
+
 def forward_modes() -> int:
     """How many forward modes of torch.func there are around a call."""
     stack = torch._C._functorch.get_interpreter_stack() or ()
@@ -100,7 +105,7 @@ class Differentiable(Function):
         """Call it, at no more cost than is needed."""
         if transformed():
             return super().apply(*args)
-        if torch.is_grad_enabled() or forward_ad._current_level >= 0:
+        if differentiable():
             return super(Function, cls).apply(*args)  # Function's own looks at the signature, for 15 us
         return cls.forward(*args)
 

@@ -50,11 +50,11 @@ class _BatchNorm(Promise, nn.modules.batchnorm._BatchNorm):
             self.num_batches_tracked.add_(1)
             if self.momentum is None:  # the average of all batches
                 momentum = 1.0 / float(self.num_batches_tracked)
-        kept = self.running_mean, self.running_var
-        own = self.training or (self.running_mean is None and self.running_var is None)
+        mean, var = self.running_mean, self.running_var
+        own = self.training or (mean is None and var is None)
         if own and not tracks:
-            kept = None, None
-        return functional.batch_norm(input, *kept, self.weight, self.bias, own, momentum, self.eps)
+            mean, var = None, None
+        return functional.batch_norm(input, mean, var, self.weight, self.bias, own, momentum, self.eps)
 
 
 class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
