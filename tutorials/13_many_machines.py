@@ -199,12 +199,12 @@ themed(draw, "The average of the shards' variances stays at 0.9; that of the who
 # ## All of it
 #
 # `gnref.distributed` merges so, in float64 and in the order of the ranks. It asks little of a communicator:
-# its size, and `Ialltoall`, which sends a row to each rank, and takes one from each. So that you need no
+# its size, and `Ialltoallv`, which sends a row to each rank, and takes one from each. So that you need no
 # second machine, ranks here are threads of one process. They exchange what machines would; how long that
 # takes on a network, they cannot tell.
 
 # %%
-show_source(ThreadComm.Ialltoall, "self.calls +=", "return")
+show_source(ThreadComm.Ialltoallv, "self.calls +=", "return")
 
 # %%
 x = rng.normal(5.0, 2.0, (9, 6, 4, 4))

@@ -13,7 +13,7 @@ Array = np.ndarray[Any, Any]
 
 
 def sync_batch_norm(
-    x_shard: Array,
+    x: Array,
     weight: Array | None = None,
     bias: Array | None = None,
     *,
@@ -29,8 +29,9 @@ def sync_batch_norm(
 
     Parameters
     ----------
-    x_shard : ndarray, (N, C, \*spatial)
-        float16, bfloat16, float32 or float64; any strides. N may differ from rank to rank, and may be 0.
+    x : ndarray, (N, C, \*spatial)
+        This rank's shard: float16, bfloat16, float32 or float64, as on every rank; any strides. N may differ
+        from rank to rank, and may be 0.
     weight, bias : ndarray, (C,), optional
         Scale and shift of each channel; absent, 1 and 0. The same numbers on every rank (that they are
         given, and their dtype, is compared; the numbers are not).
@@ -39,7 +40,7 @@ def sync_batch_norm(
     eps : float
         Added to the biased variance, inside the square root. >= 0, and the same on every rank.
     channel_axis : int
-        Which axis of x_shard is C: any but 0; -1 is channels last.
+        Which axis of x is C: any but 0; -1 is channels last.
     timeout : float
         How many seconds this rank waits for the others; infinity is for ever. More than ranks may be apart:
         one that compiles, saves or evaluates meanwhile is late and not lost.
@@ -47,7 +48,7 @@ def sync_batch_norm(
     Returns
     -------
     y : ndarray
-        Of x_shard's shape, dtype and memory layout.
+        Of x's shape, dtype and memory layout.
 
     Raises
     ------
@@ -55,11 +56,11 @@ def sync_batch_norm(
         On the rank whose arguments are bad, as from `gnref.batch_norm`. ShapeError on every rank if the whole
         batch has one element per channel (a shard alone may).
     RankError
-        On every rank, and the same sentence, if ranks disagree on C, eps or the parameters, or are in
-        different calls; on all others, if one refused its arguments or failed. After these the communicator
-        is as good as before. Also where a rank did not answer within ``timeout``, or ranks are out of step;
-        then it is not. A rank whose comm or saved is none, or that is in evaluation while others train, takes
-        no part: the others wait for ``timeout``.
+        On every rank, and the same sentence, if ranks disagree on C, eps, or the dtypes of x and the
+        parameters, or are in different calls; on all others, if one refused its arguments or failed. After
+        these the communicator is as good as before. Also where a rank did not answer within ``timeout``, or
+        ranks are out of step; then it is not. A rank whose comm or saved is none, or that is in evaluation
+        while others train, takes no part: the others wait for ``timeout``.
 
     Notes
     -----
@@ -70,7 +71,8 @@ def sync_batch_norm(
     and the gradients by ten times that. In float64 the squares of x must be in its range: x up to 1e150.
 
     One thread at a time, and no other unfinished exchange, on one communicator: ``comm.Dup()`` makes another.
-    Which rank is silent is told as far as MPI shows it (MPICH: up to 8 ranks).
+    Which rank is silent is told as far as MPI shows it (MPICH: up to 32 ranks; among more, some that only wait
+    may be named, too).
 
     After a timeout MPI still has the exchange on its hands, and where the silent rank still exists, the
     program would wait for it at its end: end all ranks with ``comm.Abort(1)``, or run
@@ -78,17 +80,25 @@ def sync_batch_norm(
 
     Examples
     --------
-    On each of four ranks, with a quarter of the batch each:
+    Two ranks with half of the batch each. Here they are threads; with mpi4py each is a process, and its comm
+    ``MPI.COMM_WORLD``.
 
-    >>> from mpi4py import MPI  # doctest: +SKIP
-    >>> y = sync_batch_norm(x_shard, comm=MPI.COMM_WORLD)  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from gnref.teaching.threads import on_ranks
+    >>> x = np.array([[1.0], [3.0], [5.0], [7.0]])
+    >>> def work(comm):
+    ...     shard = np.split(x, 2)[comm.Get_rank()]
+    ...     return sync_batch_norm(shard, comm=comm)
+    >>> first, second = on_ranks(2, work)
+    >>> first.round(2).tolist(), second.round(2).tolist()
+    ([[-1.34], [-0.45]], [[0.45], [1.34]])
     """
     options: dict[str, Any] = {"eps": eps, "channel_axis": channel_axis, "timeout": timeout}
-    return sync_batch_norm_forward(x_shard, weight, bias, comm=comm, **options)[0]
+    return sync_batch_norm_forward(x, weight, bias, comm=comm, **options)[0]
 
 
 def sync_batch_norm_forward(
-    x_shard: Array,
+    x: Array,
     weight: Array | None = None,
     bias: Array | None = None,
     *,
@@ -106,36 +116,47 @@ def sync_batch_norm_forward(
     y : ndarray
         As from `sync_batch_norm`.
     saved : SyncSaved
-        mean, var and rstd are (C,), of the whole batch. It refers to x_shard and weight: changed in place
+        mean, var and rstd are (C,), of the whole batch. It refers to x and weight: changed in place
         before the backward pass, they give wrong gradients.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gnref.teaching.threads import on_ranks
+    >>> shards = [np.array([[1.0], [3.0]]), np.array([[5.0], [7.0]])]
+    >>> def work(comm):
+    ...     y, saved = sync_batch_norm_forward(shards[comm.Get_rank()], comm=comm)
+    ...     return saved.mean.item(), saved.var.item(), saved.count
+    >>> on_ranks(2, work)
+    [(4.0, 5.0, 4), (4.0, 5.0, 4)]
     """
-    return forward(x_shard, weight, bias, comm, eps, channel_axis, timeout)
+    return forward(x, weight, bias, comm, eps, channel_axis, timeout)
 
 
-def sync_batch_norm_backward(dy_shard: Array, saved: SyncSaved) -> tuple[Array, Array | None, Array | None]:
+def sync_batch_norm_backward(dy: Array, saved: SyncSaved) -> tuple[Array, Array | None, Array | None]:
     """Return the gradients of a loss by this rank's x, and by weight and bias.
 
     Every rank calls it, with what the same forward pass saved. The loss is the sum of what all ranks add
-    to it, and dy_shard its gradient by the y of this rank.
+    to it, and dy its gradient by the y of this rank.
 
     Parameters
     ----------
-    dy_shard : ndarray
-        Of x_shard's shape and dtype, in any strides.
+    dy : ndarray
+        Of the shape and dtype of this rank's x, in any strides.
     saved : SyncSaved
         From `sync_batch_norm_forward` on this rank.
 
     Returns
     -------
     dx : ndarray
-        The shard's: of x_shard's shape, dtype and memory layout.
+        This rank's: of x's shape, dtype and memory layout.
     dweight, dbias : ndarray or None
         Those of the *whole batch*, with the same bits on every rank; None for a parameter that is absent.
 
     Raises
     ------
     ShapeError, TypeError
-        On the rank whose dy_shard is not of x_shard's shape or dtype.
+        On the rank whose dy is not of x's shape or dtype.
     RankError
         As from `sync_batch_norm`; also where ranks go back through different forward passes.
 
@@ -148,5 +169,19 @@ def sync_batch_norm_backward(dy_shard: Array, saved: SyncSaved) -> tuple[Array, 
     DistributedDataParallel to average over the ranks. If your training loop adds or averages the gradients
     of all parameters over R ranks, divide these two by R first: in both cases they then come out as the
     others do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gnref.teaching.threads import on_ranks
+    >>> x = np.array([[1.0], [3.0], [5.0], [7.0]])
+    >>> dy = np.array([[1.0], [0.0], [0.0], [2.0]])
+    >>> def work(comm):
+    ...     half = slice(2 * comm.Get_rank(), 2 * comm.Get_rank() + 2)
+    ...     _, saved = sync_batch_norm_forward(x[half], np.ones(1), np.zeros(1), comm=comm)
+    ...     dx, dweight, dbias = sync_batch_norm_backward(dy[half], saved)
+    ...     return dweight.round(2).item(), dbias.item()
+    >>> on_ranks(2, work)
+    [(1.34, 3.0), (1.34, 3.0)]
     """
-    return backward(dy_shard, saved)
+    return backward(dy, saved)

@@ -98,7 +98,7 @@ def forward(
 
     def prepare() -> tuple[Shard, list[str]]:
         shard = look(x, weight, bias, eps, channel_axis, layer)
-        return shard, ["is in sync_batch_norm_forward", *terms(shard, weight, bias)]
+        return shard, ["is in sync_batch_norm_forward", *terms(shard, x, weight, bias)]
 
     (v, backend, eps, own), number = together(comm, timeout, prepare)
     rows = gather(comm, np.concatenate([[own.n], own.mean, own.M2]), float(timeout))
@@ -106,7 +106,7 @@ def forward(
         count, mean, M2 = reduce(merge, map(unpacked, rows))
     if count == 1 and mean.size:
         raise ShapeError(
-            "x_shard has one element per channel on one rank and none on the others; batch norm expects "
+            "x has one element per channel on one rank and none on the others; batch norm expects "
             "N*H*W > 1 in the whole batch (its output would be the bias, whatever x is)"
         )
     with quiet():
@@ -138,12 +138,12 @@ def look(
     layer: BatchNorm | None,
 ) -> Shard:
     """Check the arguments of this rank, and take the moments of its shard."""
-    check_array(x, "x_shard")
+    check_array(x, "x")
     if library(x) != "numpy":
-        raise TypeError(f"x_shard is a {library(x)} array; expected a numpy array, which MPI can send")
+        raise TypeError(f"x is a {library(x)} array; expected a numpy array, which MPI can send")
     if layer is not None:
         check_channels(x, layer.num_features, channel_axis, layer)
-    eps = check_eps(eps)
+    eps = check_eps(eps) + 0.0  # which makes 0.0 of -0.0
     v = view("batch", x.shape, x.strides, channel_axis=channel_axis)
     check_params(v, x, weight=weight, bias=bias)
     backend = choose(x, None)
@@ -152,9 +152,10 @@ def look(
     return Shard(v, backend, eps, Moments(count, mean[0], M2[0]))
 
 
-def terms(shard: Shard, weight: Array | None, bias: Array | None) -> list[str]:
+def terms(shard: Shard, x: Array, weight: Array | None, bias: Array | None) -> list[str]:
     """What must be the same on every rank, in words."""
-    found = [f"has C = {shard.moments.mean.size}", f"has eps = {shard.eps!r}"]
+    C, dtype = shard.moments.mean.size, dtype_name(x.dtype)
+    found = [f"has C = {C}", f"has x in {dtype}", f"has eps = {shard.eps!r}"]
     for name, param in {"weight": weight, "bias": bias}.items():
         found.append(f"has no {name}" if param is None else f"has a {name} of {dtype_name(param.dtype)}")
     return found

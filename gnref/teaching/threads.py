@@ -47,7 +47,7 @@ class ThreadComm:
         """Whether it joins two groups of ranks."""
         return False
 
-    def Ialltoall(self, send: Array, received: Array) -> Request:
+    def Ialltoallv(self, send: Array, received: Array) -> Request:
         """Start to send one row to each rank, and to receive one from each; wait for nobody."""
         self.calls += 1
         box = self.boxes.setdefault(self.calls, {})

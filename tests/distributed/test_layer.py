@@ -1,5 +1,7 @@
 """SyncBatchNorm beside BatchNorm on the whole batch, on ranks that are threads."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -58,12 +60,13 @@ def test_every_rank_has_the_running_statistics_and_gradients_of_the_whole(edges,
             assert np.array_equal(value, first.grads[name])
 
 
+class Deaf(ThreadComm):
+    def Ialltoallv(self, send, received):  # noqa: N802
+        raise AssertionError("nothing should be exchanged")
+
+
 @pytest.mark.parametrize("mode", ["eval", "frozen"])
 def test_in_evaluation_and_frozen_nothing_is_exchanged(mode):
-    class Deaf(ThreadComm):
-        def Ialltoall(self, send, received):  # noqa: N802
-            raise AssertionError("nothing should be exchanged")
-
     x, dy = batch(0)
     layer, alone = SyncBatchNorm(3, comm=Deaf(0, 2, {}, [])), gnref.BatchNorm(3)
     for each in (layer, alone):
@@ -125,6 +128,76 @@ def test_a_rank_with_other_channels_changes_nothing_and_is_told_to_all():
     for rank, (layer, told) in enumerate(trained(step)):
         assert told == ("" if rank == 1 else "rank 1 refused its arguments: ShapeError: ") + sentence
         assert layer.num_batches_tracked == 0
+
+
+def test_a_failed_forward_leaves_nothing_to_go_back_through():
+    def step(layer, rank):
+        layer(batch(0)[0])
+        with pytest.raises((RankError, TypeError)):
+            layer(np.ones((2, 3), "int64" if rank == 1 else "float64"))
+        with pytest.raises(RuntimeError, match=r"SyncBatchNorm\.backward was called before forward"):
+            layer.backward(batch(0)[1])
+
+    for layer, _ in trained(step, size=2):
+        assert layer.num_batches_tracked == 1
+        assert layer.grads == {}
+
+
+def test_a_backward_before_any_forward_is_told_to_all():
+    def step(layer, rank):
+        x, dy = batch(0)
+        with pytest.raises(RuntimeError) as raised:
+            layer.backward(dy) if rank == 1 else layer(x)
+        layer(x)
+        layer.backward(dy)
+        return str(raised.value)
+
+    sentence = "SyncBatchNorm.backward was called before forward"
+    told = [told for _, told in trained(step)]
+    assert told[1] == sentence
+    assert told[0] == told[2] == f"rank 1 failed: RuntimeError: {sentence}"
+
+
+@pytest.mark.parametrize("mode", ["eval", "freeze"])
+def test_in_the_other_modes_a_backward_before_any_forward_is_told_at_once(mode):
+    layer = getattr(SyncBatchNorm(3, comm=Deaf(0, 2, {}, [])), mode)()
+    with pytest.raises(RuntimeError, match="was called before forward"):
+        layer.backward(batch(0)[1])
+
+
+def test_gradients_come_back_after_a_frozen_pass():
+    x, dy = batch(0)
+
+    def steps(layer, rank):
+        layer.freeze()(x)
+        layer.backward(dy)
+        assert layer.grads == {}
+        layer.train()(np.split(x, [3])[rank])
+        layer.backward(np.split(dy, [3])[rank])
+
+    alone = whole()
+    alone(x)
+    alone.backward(dy)
+    for layer, _ in trained(steps, size=2):
+        for name in ("weight", "bias"):
+            np.testing.assert_allclose(layer.grads[name], alone.grads[name], rtol=1e-12)
+
+
+def test_a_deep_copy_is_another_layer_on_the_same_ranks():
+    def steps(layer, rank):
+        layer(batch(0)[0])
+        copied = copy.deepcopy(layer)
+        assert copied.comm is layer.comm
+        copied.backward(batch(0)[1])
+        copied(batch(1)[0])
+        return copied
+
+    for layer, copied in trained(steps, size=2):
+        assert type(copied) is SyncBatchNorm
+        assert (layer.num_batches_tracked, copied.num_batches_tracked) == (1, 2)
+        assert (layer.grads.keys(), copied.grads.keys()) == (set(), {"weight", "bias"})
+        assert not np.shares_memory(layer.weight, copied.weight)
+        assert not np.array_equal(layer.running_mean, copied.running_mean)
 
 
 def test_state_travels_to_batch_norm_and_back():

@@ -18,6 +18,7 @@ SAME = "expected the same on every rank"
 # What all ranks are told, where one is odd.
 DISAGREE = {
     "C": "{odd} has C = 8 and {other} has C = 16",
+    "dtype of x": "{odd} has x in float32 and {other} has x in float64",
     "eps": "{odd} has eps = 0.001 and {other} has eps = 1e-05",
     "no weight": "{odd} has no weight and {other} has a weight of float64",
     "dtype of bias": "{odd} has a bias of float32 and {other} has a bias of float64",
@@ -26,8 +27,8 @@ DISAGREE = {
 }
 # What the odd rank is told, and the others with it.
 REFUSE = {
-    "integers": "TypeError: x_shard has dtype int64; expected one of float16, bfloat16, float32, float64",
-    "a list": "TypeError: x_shard is a builtins.list; expected an array of",
+    "integers": "TypeError: x has dtype int64; expected one of float16, bfloat16, float32, float64",
+    "a list": "TypeError: x is a builtins.list; expected an array of",
     "one dimension": "ShapeError: x has shape (16,); batch norm expects at least two dimensions",
     "channel_axis": "ShapeError: channel_axis is 0; expected an axis of x, shape (3, 16, 4), other than N",
     "eps not finite": "ValueError: eps is nan; expected a finite number >= 0",
@@ -35,7 +36,7 @@ REFUSE = {
     "timeout": "ValueError: timeout is -1; expected a number of seconds > 0",
     "dy": "ShapeError: dy has shape (1, 16, 4); expected that of x, (3, 16, 4)",
     "layer": "ShapeError: x has shape (3, 8, 4), so C = 8; expected C = 16, as this SyncBatchNorm was made",
-    "layer, integers": "TypeError: x_shard has dtype int64; expected one of",
+    "layer, integers": "TypeError: x has dtype int64; expected one of",
 }
 
 
@@ -54,9 +55,7 @@ def test_every_rank_hears_of_one_that_differs_or_refuses(mpiexec, odd):
     assert code == 0
     assert found.pop("after all") == ["nothing"] * 3
     (text,) = set(found.pop("one element"))
-    assert text.startswith(
-        "ShapeError: x_shard has one element per channel on one rank and none on the others"
-    )
+    assert text.startswith("ShapeError: x has one element per channel on one rank and none on the others")
     for name, pattern in DISAGREE.items():
         # Ranks are compared with rank 0; if that is the odd one, rank 1 is the first that differs from it.
         clauses = pattern.format(odd=f"rank {odd}", other=f"rank {0 if odd else 1}").split(" and ")

@@ -130,14 +130,34 @@ def test_dtypes_and_layouts(edges, dtype, layout):
         np.testing.assert_allclose(found[-1][place], whole, rtol=limit, atol=10 * limit)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_parameters_of_16_bits(dtype):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x, dy, weight, bias = (a.astype(dtype) for a in batch())
+    y, saved = gnref.batch_norm_forward(x, weight, bias)
+    dx, *grads = gnref.backward(dy, saved)
+    found = both_passes(split(x, [2]), split(dy, [2]), weight, bias)
+    limit = float(ml_dtypes.finfo(dtype).eps)  # both are rounded once, from sums in float64
+    for place, whole in ((0, y), (2, dx)):
+        got = np.concatenate([each[place].astype("float64") for each in found])
+        np.testing.assert_allclose(got, whole.astype("float64"), rtol=limit, atol=limit)
+    for *_, dweight, dbias in found:
+        for grad, whole in zip((dweight, dbias), grads, strict=True):
+            assert grad.dtype == dtype
+            np.testing.assert_allclose(grad.astype("float64"), whole.astype("float64"), rtol=limit)
+
+
 @pytest.mark.parametrize("eps", [1e-5, 0.0])
 @pytest.mark.parametrize("shape", [(0, 3, 2), (4, 3, 0), (0, 3)])
 def test_an_empty_batch(shape, eps):
     x = np.ones(shape)
     weight = np.arange(3.0)
+    whole = gnref.batch_norm_forward(x, eps=eps)[1]
     for y, saved, dx, dweight, dbias in both_passes([x, x], [x, x], weight, weight, eps=eps):
         assert (y.shape, dx.shape, saved.count) == (shape, shape, 0)
         assert dweight.tolist() == dbias.tolist() == [0, 0, 0]
+        for name in ("mean", "var", "rstd"):
+            assert np.array_equal(getattr(saved, name), getattr(whole, name))
 
 
 def test_no_channels():
@@ -171,6 +191,21 @@ def test_nan_stays_in_its_channel():
             assert np.isnan(a[:, 1]).all()
             assert np.isfinite(a[:, [0, 2]]).all()
         assert np.isnan(saved.mean).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("backend", ["reference", None])
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan, 1e200])
+def test_no_warnings_of_numpy(odd, backend, monkeypatch):
+    """What is not finite is told by its value; here warnings are errors."""
+    monkeypatch.setattr("gnref.dispatch.FROM_ENVIRONMENT", backend)
+    x, dy, weight, bias = batch()
+    x[5, 1], dy[0, 2], weight[0], bias[0] = odd, odd, odd, -odd
+    for y, saved, dx, dweight, dbias in both_passes(split(x, [2]), split(dy, [2]), weight, bias, eps=0.0):
+        assert not np.isfinite(saved.var[1])
+        assert np.isfinite(saved.var[[0, 2]]).all()
+        assert np.isfinite(y[:, 2]).all()
+        assert np.isfinite(odd) or not any(map(np.isfinite, (y[0, 0, 0, 0], dweight[2], dbias[2])))
+        assert np.isfinite(dx[:, 2]).all() == np.isfinite(odd)
 
 
 def test_no_input_is_written_and_two_backward_passes_are_the_same():
@@ -215,5 +250,5 @@ def test_saved_is_for_its_own_backward_alone():
 @pytest.mark.parametrize("library", ["torch", "array_api_strict"])
 def test_other_libraries_are_refused(library):
     xp = pytest.importorskip(library)
-    with pytest.raises(TypeError, match=f"x_shard is a {library} array; expected a numpy array"):
+    with pytest.raises(TypeError, match=f"x is a {library} array; expected a numpy array"):
         on_ranks(1, lambda comm: passes.forward(xp.ones((2, 3)), None, None, comm, 1e-5, 1, 60.0))

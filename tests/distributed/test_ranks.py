@@ -8,8 +8,16 @@ from threading import Event
 import numpy as np
 import pytest
 
+import gnref
 from gnref import ShapeError
-from gnref.distributed import RankError, SyncBatchNorm, ranks, sync_batch_norm
+from gnref.distributed import (
+    RankError,
+    SyncBatchNorm,
+    ranks,
+    sync_batch_norm,
+    sync_batch_norm_backward,
+    sync_batch_norm_forward,
+)
 from gnref.distributed.ranks import SIZE, decode, encode, gather, together
 from gnref.teaching.threads import on_ranks
 
@@ -116,15 +124,18 @@ def test_a_communicator_is_not_used_again_after_silence():
 
 
 class Half:
-    """A communicator whose exchanges are never done, though all rows are there."""
+    """A communicator of two whose exchanges are never done, though all rows are there."""
 
     def __init__(self, comm):
         self.comm = comm
 
+    def Get_size(self):  # noqa: N802 - mpi4py's name
+        return 2
+
     def __getattr__(self, name):
         return getattr(self.comm, name)
 
-    def Ialltoall(self, send, received):  # noqa: N802
+    def Ialltoallv(self, send, received):  # noqa: N802
         received[...] = send
         return self
 
@@ -142,7 +153,7 @@ def twice(comm):
 
 
 class Broken(Half):
-    def Ialltoall(self, send, received):  # noqa: N802
+    def Ialltoallv(self, send, received):  # noqa: N802
         raise self.error
 
 
@@ -210,15 +221,31 @@ def test_infinity_waits_for_as_long_as_it_takes():
     )
 
 
-def test_one_who_waits_sleeps(monkeypatch):
+def test_one_who_waits_gives_way_at_first_and_then_sleeps(monkeypatch):
     pauses = []
     clock = iter(np.arange(0, 10, 1e-4))
     monkeypatch.setattr(ranks.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(ranks.time, "sleep", pauses.append)
+    monkeypatch.setattr(ranks, "give_way", lambda: pauses.append(-1))
     assert not ranks.wait(Half(None), 0.5)
-    assert pauses[0] == 0
+    assert pauses[:10] == [-1] * 9 + [1e-3 / 8]
     assert max(pauses) == ranks.LONGEST_PAUSE
     assert pauses[:-20] == sorted(pauses[:-20])  # the last ones end when time is up
+
+
+def test_a_rank_alone_exchanges_nothing():
+    class Deaf(Half):
+        def Get_size(self):  # noqa: N802 - mpi4py's name
+            return 1
+
+    x, weight, bias = np.random.default_rng(0).standard_normal((3, 4, 3))
+    comm = Deaf(None)
+    comm.Is_inter = lambda: False
+    comm.Ialltoallv = None
+    _, saved = sync_batch_norm_forward(x, weight[0], bias[0], comm=comm)
+    _, whole = gnref.batch_norm_forward(x, weight[0], bias[0])
+    for found, right in zip(sync_batch_norm_backward(x, saved), gnref.backward(x, whole), strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-12, atol=1e-14)
 
 
 def test_gnref_itself_needs_neither_mpi4py_nor_this_package():
@@ -231,7 +258,8 @@ def test_gnref_itself_needs_neither_mpi4py_nor_this_package():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"x_shard": np.ones((2, 8))}, "rank 1 has C = 8 and rank 0 has C = 3"),
+        ({"x": np.ones((2, 8))}, "rank 1 has C = 8 and rank 0 has C = 3"),
+        ({"x": np.ones((2, 3), "float32")}, "rank 1 has x in float32 and rank 0 has x in float64"),
         ({"eps": 1e-3}, "rank 1 has eps = 0.001 and rank 0 has eps = 1e-05"),
         ({"weight": np.ones(3)}, "rank 1 has a weight of float64 and rank 0 has no weight"),
     ],
@@ -239,11 +267,17 @@ def test_gnref_itself_needs_neither_mpi4py_nor_this_package():
 def test_a_disagreement_is_one_sentence_on_every_rank(options, told):
     def work(comm):
         own = options if comm.Get_rank() == 1 else {}
-        return sync_batch_norm(**({"x_shard": np.ones((2, 3)), "comm": comm} | own))
+        return sync_batch_norm(**({"x": np.ones((2, 3)), "comm": comm} | own))
 
     found = outcomes(3, work)
     assert {type(error) for error in found} == {RankError}
     assert {str(error) for error in found} == {f"{told}; expected the same on every rank"}
+
+
+def test_zeros_of_both_signs_are_one_eps():
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    first, second = outcomes(2, lambda comm: sync_batch_norm(x, comm=comm, eps=(0.0, -0.0)[comm.Get_rank()]))
+    assert np.array_equal(first, second)
 
 
 def test_one_element_in_the_whole_batch_is_refused_on_every_rank():
@@ -264,7 +298,7 @@ class OutOfStep:
     def Is_inter(self):  # noqa: N802
         return False
 
-    def Ialltoall(self, send, received):  # noqa: N802
+    def Ialltoallv(self, send, received):  # noqa: N802
         received[...] = self.brings
         return self
 
@@ -288,7 +322,7 @@ def test_after_an_interrupt_a_rank_does_not_go_on_as_if_it_had_answered():
         return sync_batch_norm(np.ones((2, 3)), comm=comm)
 
     with pytest.raises(RankError, match="was given up"):
-        on_ranks(1, work)
+        on_ranks(2, work)
 
 
 def test_words_that_cannot_be_encoded_arrive_all_the_same():

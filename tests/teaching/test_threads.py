@@ -8,10 +8,10 @@ def test_an_exchange_is_done_when_all_have_sent():
     boxes = {}
     first, second = ThreadComm(0, 2, boxes, []), ThreadComm(1, 2, boxes, [])
     got = np.zeros((2, 2, 1))
-    request = first.Ialltoall(np.array([[1.0], [2.0]]), got[0])
+    request = first.Ialltoallv(np.array([[1.0], [2.0]]), got[0])
     assert not request.Test()
     assert got[0].tolist() == [[1], [0]]  # its own row
-    other = second.Ialltoall(np.array([[3.0], [4.0]]), got[1])
+    other = second.Ialltoallv(np.array([[3.0], [4.0]]), got[1])
     assert request.Test()
     assert other.Test()
     assert got.tolist() == [[[1], [3]], [[2], [4]]]
@@ -21,7 +21,7 @@ def test_an_exchange_is_done_when_all_have_sent():
 def test_what_is_sent_may_change_at_once():
     boxes = {}
     send, got = np.ones((1, 1)), np.zeros((1, 1))
-    request = ThreadComm(0, 1, boxes, []).Ialltoall(send, got)
+    request = ThreadComm(0, 1, boxes, []).Ialltoallv(send, got)
     send[...] = 5
     assert request.Test()
     assert got.item() == 1

@@ -37,6 +37,7 @@ GOOD = call()
 # What the odd rank does, what the others do.
 CASES = {
     "C": (call(X[:, :8], W[:8], W[:8]), GOOD),
+    "dtype of x": (call(X.astype(np.float32)), GOOD),
     "eps": (call(eps=1e-3), GOOD),
     "no weight": (call(weight=None), GOOD),
     "dtype of bias": (call(bias=W.astype(np.float32)), GOOD),

@@ -1,5 +1,6 @@
 """On every rank: the shard's results against those of the whole batch, which each rank makes for itself."""
 
+import copy
 import itertools
 
 import ml_dtypes
@@ -109,6 +110,7 @@ def check_communicators():
         _, saved = sync_batch_norm_forward(mine, comm=comm)
         near(np.float64, saved.mean, x.mean(0))
         near(np.float64, saved.var, x.var(0))
+        assert copy.deepcopy(SyncBatchNorm(3, comm=comm)).comm is comm
         comm.Free()
     with pytest.raises(ValueError, match="comm is the null communicator"):
         sync_batch_norm_forward(np.ones((2, 3)), comm=MPI.COMM_NULL)
