@@ -403,7 +403,7 @@ assert abs(running - 100_000) > 900
 assert abs(pairs - 100_000) < 0.01
 
 # %%
-show_source(reference.combine_in_pairs, "while n > 1", "n = n - half")
+show_source(reference.combine_in_pairs, "odd = None", "return t[..., 0] if odd")
 
 # %% [markdown]
 # And $(a + b) + c$ is not $a + (b + c)$: whoever decides the order decides the last bits. In gnref a set's

@@ -35,6 +35,18 @@ LAYERS: dict[str, Layer] = {
     "GroupNorm of 32 groups": lambda C: nn.GroupNorm(32, C),
 }
 SMALL = (2, 64, 16, 16)
+# Layers for one small call, with gnref's own function that it comes to, of (x, mean, var, weight, bias).
+CALLS: dict[str, tuple[Layer, Callable[..., Any]]] = {
+    "GroupNorm": (
+        lambda C: nn.GroupNorm(8, C),
+        lambda x, mean, var, weight, bias: gnref.group_norm_forward(x, 8, weight, bias),
+    ),
+    "BatchNorm2d": (
+        nn.BatchNorm2d,
+        lambda x, mean, var, weight, bias: gnref.batch_norm_forward(x, weight, bias),
+    ),
+    "BatchNorm2d in evaluation": (lambda C: nn.BatchNorm2d(C).eval(), gnref.batch_norm_frozen_forward),
+}
 
 
 class Pair(NamedTuple):
@@ -73,8 +85,11 @@ def plan() -> dict[str, Maker]:
             for layout, order in LAYOUTS.items():
                 name = f"step of {title}, {'x'.join(map(str, shape))}{layout}"
                 made[name] = lambda m=layer, s=shape, o=order: layer_steps(m, s, o)  # type: ignore[misc]
-    made["call of GroupNorm, 2x64x16x16"] = small_calls
-    made["backward pass of GroupNorm, 2x64x16x16"] = small_backward
+    for title, (layer, function) in CALLS.items():
+        both = {"call": small_calls, "backward pass": small_backward}
+        for what, make in both.items():
+            name = f"{what} of {title}, {'x'.join(map(str, SMALL))}"
+            made[name] = lambda m=make, c=layer, f=function: m(c, f)  # type: ignore[misc]
     return made
 
 
@@ -123,24 +138,30 @@ def inputs(shape: tuple[int, ...], order: Any) -> tuple[Tensor, Tensor]:
     return x.requires_grad_(), dy
 
 
-def small_calls() -> tuple[Run, Run, Run]:
+def small_calls(layer: Layer, function: Callable[..., Any]) -> tuple[Run, Run, Run]:
     """One call, of which autograd takes note, and the call that it comes to."""
-    native, own, x, _ = small()
-    arrays, weight, bias = (a.detach().numpy() for a in (x, own.weight, own.bias))
-    return lambda: native(x), lambda: own(x), lambda: gnref.group_norm_forward(arrays, 8, weight, bias)
+    native, own, x, _ = small(layer)
+    given = arrays(own)
+    images = x.detach().numpy()
+    return lambda: native(x), lambda: own(x), lambda: function(images, *given)
 
 
-def small_backward() -> tuple[Run, Run, Run]:
+def small_backward(layer: Layer, function: Callable[..., Any]) -> tuple[Run, Run, Run]:
     """One backward pass by autograd, and one that does no more than call the kernels."""
-    native, own, x, dy = small()
-    arrays, weight, bias = (a.detach().numpy() for a in (x, own.weight, own.bias))
-    y, saved = gnref.group_norm_forward(arrays, 8, weight, bias)
+    native, own, x, dy = small(layer)
+    y, saved = function(x.detach().numpy(), *arrays(own))
     direct = Direct.apply(x, own.weight, own.bias, torch.from_numpy(y), saved)
     return (
         backward_of(native, native(x), x, dy),
         backward_of(own, own(x), x, dy),
         backward_of(own, direct, x, dy),
     )
+
+
+def arrays(layer: nn.Module) -> list[Any]:
+    """Running statistics, weight and bias, as NumPy arrays; None for what a layer has not."""
+    found = (getattr(layer, name, None) for name in ("running_mean", "running_var", "weight", "bias"))
+    return [None if a is None else a.detach().numpy().copy() for a in found]
 
 
 def backward_of(layer: nn.Module, y: Tensor, x: Tensor, dy: Tensor) -> Run:
@@ -169,7 +190,7 @@ class Direct(torch.autograd.Function):
         return *map(torch.from_numpy, gnref.backward(dy.numpy(), ctx.saved)), None, None
 
 
-def small() -> tuple[nn.GroupNorm, nn.GroupNorm, Tensor, Tensor]:
+def small(layer: Layer) -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
     """A layer of each kind, x and dy."""
-    native = nn.GroupNorm(8, SMALL[1])
+    native = layer(SMALL[1])
     return native, convert(deepcopy(native)), *inputs(SMALL, torch.contiguous_format)

@@ -214,12 +214,14 @@ def combine_in_pairs(t: Array, combine: Callable[[Array, Array], Array]) -> Arra
     n = t.shape[-1]
     if n == 0:  # the sum of nothing is 0, on whatever device t is
         return xp.sum(t, axis=-1)
+    odd = None  # what had no partner
     while n > 1:
         half = n // 2
-        pairs = combine(t[..., :half], t[..., half : 2 * half])
-        t = pairs if n % 2 == 0 else xp.concat([pairs, t[..., n - 1 :]], axis=-1)
-        n = n - half
-    return t[..., 0]
+        if n % 2 == 1:
+            odd = t[..., n - 1] if odd is None else combine(odd, t[..., n - 1])
+        t = combine(t[..., :half], t[..., half : 2 * half])
+        n = half
+    return t[..., 0] if odd is None else combine(t[..., 0], odd)
 
 
 def spread(stat: Array) -> Array:

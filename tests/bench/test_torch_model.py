@@ -24,11 +24,29 @@ def tiny(monkeypatch):
 
 def test_all_participants_run_and_the_pairs_are_alike(tiny):
     plan = torch_model.plan()
-    assert len(plan) == 4 + 4 + 2
+    assert len(plan) == 4 + 4 + 6
     for name, make in plan.items():
         native, own, kernels = make()
         native(), own()
         assert (kernels is not None) == ("2x64x16x16" in name and "step" not in name)
+
+
+@pytest.mark.parametrize("name", torch_model.CALLS)
+def test_both_layers_and_the_function_give_one_result(name):
+    layer, function = torch_model.CALLS[name]
+    native, own, x, _ = torch_model.small(layer)
+    torch.testing.assert_close(own(x), native(x))
+    y, _ = function(x.detach().numpy(), *torch_model.arrays(torch_model.small(layer)[1]))
+    torch.testing.assert_close(torch.from_numpy(y), native(x))
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_both_models_learn_alike(norm):
+    native, own, _ = torch_model.model_steps(torch_model.Model(4, 8, 32), norm, torch.contiguous_format)
+    first, second = (native(), own()), (native(), own())
+    assert first[0] == pytest.approx(first[1], rel=1e-4)
+    assert second[0] == pytest.approx(second[1], rel=1e-3)
+    assert first[0] != pytest.approx(second[0], rel=1e-3), "a step changes the loss"
 
 
 def test_a_step_runs_gnrefs_kernels_and_leaves_gradients(monkeypatch):
@@ -62,7 +80,7 @@ def test_the_command_prints_and_writes(tiny, tmp_path, capsys):
     assert "torch.nn ms" in shown
     found = json.loads(file.read_text())
     assert found["rounds"] == 1
-    assert len(found["steps"]) == 10
+    assert len(found["steps"]) == 14
     assert found["steps"][-1]["overhead"] is not None
     assert cli.main(words) == 2, "files are kept"
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from numbers import Real
 from typing import Any
 
 import torch
 
 import gnref
 from gnref.bridges.torch.functions import Call, Norm, differentiable
-from gnref.bridges.torch.memory import Tensor, give, lend
+from gnref.bridges.torch.memory import Tensor, check_tensor, give, lend
 from gnref.errors import ShapeError
 from gnref.layers.tracking import batch_statistics, moved
 from gnref.passes import Saved, quiet
 
 Function = Callable[..., Tensor]
+TAKEN_APART = (
+    "running statistics cannot follow a batch that torch.vmap takes apart; expected a layer with "
+    "track_running_stats=False, or in evaluation mode, or running statistics for each example"
+)
 
 
 def left_alone(function: Function) -> Function:
@@ -68,6 +73,7 @@ def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
     """As `torch.nn.functional.rms_norm`: without eps, that of x's dtype, of float32 for 16 bits."""
+    check_tensor(input, "x")
     if eps is None:
         wide = torch.float64 if input.dtype == torch.float64 else torch.float32
         eps = torch.finfo(wide).eps
@@ -163,13 +169,12 @@ def tracked(
             move(running_mean, found[0], momentum)
             move(running_var, found[1], momentum)
 
+    if type(momentum) is not float and not isinstance(momentum, Real):
+        raise TypeError(f"momentum is {momentum!r}; expected a number")
     call.track = track
     y = normalized(call, input, weight, bias, running_mean)
     if call.saved is None:
-        raise RuntimeError(
-            "running statistics cannot follow a batch that torch.vmap takes apart; expected a layer with "
-            "track_running_stats=False, or in evaluation mode, or running statistics for each example"
-        )
+        raise RuntimeError(TAKEN_APART)
     return y
 
 
@@ -185,7 +190,10 @@ def normalized(
 def move(running: Tensor, new: Any, momentum: float) -> None:
     """Move a running statistic, in place."""
     if isinstance(new, torch.Tensor):
-        running.copy_(moved(running, new.detach(), momentum))
+        try:
+            running.copy_(moved(running, new.detach(), momentum))
+        except RuntimeError as error:  # vmap's own
+            raise RuntimeError(TAKEN_APART) from error
         return
     with quiet():
         running.copy_(give(moved(lend(running, "a running statistic"), new, momentum)))

@@ -46,15 +46,16 @@ def forward_modes() -> int:
 class Call:
     """One call of a norm: its forward pass, and the statistics that this saved.
 
-    x, weight and bias are left to autograd, which sees whether they are changed, lets go of them after the
-    backward pass, and may store them elsewhere until then.
+    x and weight are left to autograd, which sees whether they are changed, lets go of them after the
+    backward pass, and may store them elsewhere until then. Of bias no derivative needs the numbers.
     """
 
-    __slots__ = ("forward", "saved", "track")
+    __slots__ = ("bias", "forward", "saved", "track")
 
     def __init__(self, forward: Forward, track: Callable[[Saved], None] | None = None) -> None:
         self.forward, self.track = forward, track
         self.saved: Saved | None = None
+        self.bias: tuple[torch.Size, torch.dtype] | None = None
 
     def run(self, *tensors: Tensor | None) -> Tensor:
         """Run the forward pass on the kernels: y."""
@@ -69,16 +70,20 @@ class Call:
             self.track(saved)
         self.saved = saved.with_arrays(None, None, None)
 
-    def whole(self, *tensors: Tensor | None) -> Saved:
-        """What the kernels' forward pass saved, with x, weight and bias."""
-        x, weight, bias = lent(tensors)
+    def whole(self, x: Tensor, weight: Tensor | None) -> Saved:
+        """What the kernels' forward pass saved, with x, weight and a bias."""
+        arrays = lent((x, weight, self.some_bias(x)))
         if self.saved is None:  # under vmap it was run in parts
-            return self.forward(x, weight, bias, None)[1]
-        return self.saved.with_arrays(x, weight, bias)
+            return self.forward(*arrays, None)[1]
+        return self.saved.with_arrays(*arrays)
 
-    def followed(self, *tensors: Tensor | None) -> Saved:
+    def followed(self, x: Tensor, weight: Tensor | None) -> Saved:
         """What a forward pass in PyTorch's operations saves: autograd follows x into the statistics."""
-        return self.forward(*tensors, "reference")[1]
+        return self.forward(x, weight, self.some_bias(x), "reference")[1]
+
+    def some_bias(self, x: Tensor) -> Tensor | None:
+        """A bias of the right shape and dtype, if there was one."""
+        return None if self.bias is None else x.new_zeros(self.bias[0], dtype=self.bias[1])
 
     def in_operations(self, *tensors: Tensor | None) -> Tensor:
         """Run the forward pass in PyTorch's operations: y."""
@@ -88,7 +93,9 @@ class Call:
 
     def afresh(self) -> Call:
         """The same forward pass for other tensors."""
-        return Call(self.forward)
+        call = Call(self.forward)
+        call.bias = self.bias
+        return call
 
 
 def lent(tensors: tuple[Tensor | None, ...]) -> Arrays:
@@ -145,9 +152,11 @@ class Norm(Differentiable):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         """Keep what the derivatives hang on."""
-        *tensors, ctx.call = inputs
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
+        x, weight, bias, ctx.call = inputs
+        if bias is not None:
+            ctx.call.bias = bias.shape, bias.dtype
+        ctx.save_for_backward(x, weight)
+        ctx.save_for_forward(x, weight)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
@@ -161,15 +170,21 @@ class Norm(Differentiable):
 
 
 class Gradients(Differentiable):
-    """dx, dweight and dbias of (dy, x, weight, bias); they do not hang on bias."""
+    """dx, dweight and dbias of (dy, x, weight)."""
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Call it."""
+        dy, *tensors, call = args
+        if torch._C._functorch.is_legacy_batchedtensor(dy):  # is_grads_batched, jacobian's vectorize
+            return gnref.backward(dy, call.followed(*tensors))
+        return super().apply(*args)
 
     @staticmethod
-    def forward(
-        dy: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, call: Call
-    ) -> tuple[Tensor | None, ...]:
+    def forward(dy: Tensor, x: Tensor, weight: Tensor | None, call: Call) -> tuple[Tensor | None, ...]:
         """Differentiate `Norm`."""
         with AtMostPyTorchs():
-            found = gnref.backward(lend(dy, "dy"), call.whole(x, weight, bias))
+            found = gnref.backward(lend(dy, "dy"), call.whole(x, weight))
         return tuple(map(give, found))
 
     @staticmethod
@@ -184,26 +199,24 @@ class Gradients(Differentiable):
     def backward(ctx: Any, *seconds: Tensor | None) -> tuple[Tensor | None, ...]:
         """The gradients by dy, x and weight, from those by dx, dweight and dbias."""
         if all(a is None for a in seconds):
-            return None, None, None, None, None
+            return None, None, None, None
         dy, *tensors = ctx.saved_tensors
         found = gnref.double_backward(dy, ctx.call.followed(*tensors), *seconds)
-        return *found, None, None
+        return *found, None
 
     @staticmethod
     def jvp(
-        ctx: Any, dy_dot: Tensor | None, x_dot: Tensor | None, weight_dot: Any, bias_dot: Any, _: None
+        ctx: Any, dy_dot: Tensor | None, x_dot: Tensor | None, weight_dot: Tensor | None, _: None
     ) -> tuple[Tensor | None, ...]:
         """The three are linear in dy; along x and weight their derivative is that of `double_backward`.
 
         That is a product with the matrix of second derivatives of <dy, y>, and the matrix is symmetric.
         """
-        dy, *tensors = ctx.saved_tensors
-        _, by_x, by_weight = gnref.double_backward(
-            dy, ctx.call.followed(*tensors), x_dot, weight_dot, bias_dot
-        )
-        along = [None, None, None] if dy_dot is None else Gradients.apply(dy_dot, *tensors, ctx.call)
+        dy, x, weight = ctx.saved_tensors
+        _, by_x, by_weight = gnref.double_backward(dy, ctx.call.followed(x, weight), x_dot, weight_dot)
+        along = [None, None, None] if dy_dot is None else Gradients.apply(dy_dot, x, weight, ctx.call)
         found = [add(along[0], by_x), add(along[1], by_weight), along[2]]
-        like = (None, *tensors[1:])
+        like = None, weight, ctx.call.some_bias(x)
         return tuple(
             torch.zeros_like(t) if a is None and t is not None else a
             for a, t in zip(found, like, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from gnref.bridges.torch import functional
-from gnref.bridges.torch.memory import Tensor
+from gnref.bridges.torch.memory import Tensor, check_tensor
 
 
 class Promise:
@@ -38,7 +38,15 @@ class RMSNorm(Promise, nn.RMSNorm):
         return functional.rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
 
-class _BatchNorm(Promise, nn.modules.batchnorm._BatchNorm):
+class Features(Promise):
+    """What batch norm and instance norm have in common: they look at the shape first."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        check_tensor(input, "x")
+        super()._check_input_dim(input)  # type: ignore[misc]
+
+
+class _BatchNorm(Features, nn.modules.batchnorm._BatchNorm):
     """What the three have in common."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -69,7 +77,7 @@ class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
     """`torch.nn.BatchNorm3d`, computed by `gnref.batch_norm`."""
 
 
-class _InstanceNorm(Promise, nn.modules.instancenorm._InstanceNorm):
+class _InstanceNorm(Features, nn.modules.instancenorm._InstanceNorm):
     """What the three have in common."""
 
     def _apply_instance_norm(self, input: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gnref.arrays import DTYPES
 from gnref.dispatch import status
 from gnref.errors import BackendError
 
@@ -18,8 +19,7 @@ def lend(tensor: Tensor | None, name: str) -> Array | None:
     """What gnref's functions take: a NumPy array on a tensor's memory, or the tensor, on a CUDA device."""
     if tensor is None:
         return None
-    if not isinstance(tensor, torch.Tensor):
-        raise TypeError(f"{name} is a {type(tensor).__name__}; expected a torch.Tensor")
+    check_tensor(tensor, name)
     if not tensor.is_cpu:
         return on_device(tensor, name)
     if tensor.layout is not torch.strided:
@@ -29,11 +29,19 @@ def lend(tensor: Tensor | None, name: str) -> Array | None:
         if shared is not None:  # PyTorch's numpy() does not know it: 16 bits are 16 bits
             return tensor.detach().resolve_neg().view(torch.int16).numpy().view(shared)
         return tensor.numpy(force=True)  # not followed by autograd; on the CPU it copies nothing
-    except RuntimeError as error:
-        raise RuntimeError(
-            f"{name} is a tensor whose memory cannot be seen, as is_grads_batched=True makes them, and "
-            "torch.func of running statistics; expected an ordinary one, or torch.func.vmap of the function"
+    except (RuntimeError, TypeError) as error:
+        kind = "nested tensor" if tensor.is_nested else type(tensor).__name__
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        raise TypeError(
+            f"{name} is a {kind} of {dtype} that NumPy cannot read; expected an ordinary tensor of one of "
+            f"{', '.join(DTYPES)}"
         ) from error
+
+
+def check_tensor(tensor: Any, name: str) -> None:
+    """Raise unless it is a tensor."""
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(f"{name} has type {type(tensor).__name__}; expected a torch.Tensor")
 
 
 def give(result: Array | None) -> Tensor | None:

@@ -10,6 +10,7 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from torch import func  # noqa: E402
 from torch.autograd import forward_ad, gradcheck, gradgradcheck  # noqa: E402
+from torch.autograd.functional import hessian, jacobian  # noqa: E402
 
 SHAPE = (3, 4, 2, 3)
 PRESENT = {
@@ -130,7 +131,7 @@ TRANSFORMS = {
         lambda w: func.hessian(lambda x: loss(f, z)(x, w, b))(x), (w,), (r,)
     ),
     "third, reverse over a Hessian": lambda f, x, w, b, v, r, z: func.grad(
-        lambda x: (func.hessian(lambda x: loss(f, z)(x, w, b))(x) * x).sum()
+        lambda x: (func.hessian(lambda x: loss(f, z)(x, w, b))(x) * v[..., None, None, None, None] * x).sum()
     )(x),
     "vmap over x": lambda f, x, w, b, v, r, z: func.vmap(f, (1, None, None))(
         torch.stack([x, 2 * x, v], 1), w, b
@@ -155,11 +156,51 @@ def flat(found):
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
-@pytest.mark.parametrize("norm", [n for n in NORMS if n != "rms"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_torch_func_transforms_it_as_the_formula(norm, transform):
-    (x, w, b), (v, r, _), z = draw(norm, (2, 4, 2, 2), 5)
-    found, expected = (TRANSFORMS[transform](f[norm], x, w, b, v, r, z) for f in (NORMS, FORMULAS))
+    (x, w, _), (v, r, _), z = draw(norm, (2, 4, 2, 2), 5)
+    b = torch.linspace(-1, 1, w.numel(), dtype=w.dtype).reshape(w.shape)
+    # RMSNorm has no bias: one is added here, that its derivatives do not go through.
+    own, formula = (
+        (lambda x, w, b, f=f[norm]: f(x, w, None) + b.sum()) if norm == "rms" else f[norm]
+        for f in (NORMS, FORMULAS)
+    )
+    found, expected = (TRANSFORMS[transform](f, x, w, b, v, r, z) for f in (own, formula))
     close(flat(found), flat(expected), rtol=1e-10)
+
+
+def test_vmap_over_no_example_says_so():
+    with pytest.raises(ValueError, match=r"torch\.vmap over an axis of size 0"):
+        func.vmap(lambda x: NORMS["group"](x, None, None))(torch.ones(0, 2, 4))
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # PyTorch's own, of vectorize=True
+@pytest.mark.parametrize("mode", ["reverse-mode", "forward-mode"])
+@pytest.mark.parametrize("norm", NORMS)
+def test_vectorized_jacobians_and_hessians_are_those_taken_one_by_one(norm, mode):
+    (x, w, b), _, z = draw(norm, (3, 4, 1, 3), 9)  # an odd number of examples
+
+    def f(x, w):
+        return NORMS[norm](x, w, b).sin()
+
+    def total(x, w):
+        return (f(x, w) * z).sum()
+
+    expected = jacobian(f, (x, w))
+    close(jacobian(f, (x, w), vectorize=True, strategy=mode), expected, 1e-12)
+    expected = hessian(total, (x, w))
+    found = hessian(total, (x, w), vectorize=True, outer_jacobian_strategy=mode)
+    close(flat(found), flat(expected), 1e-12)
+
+
+def test_gradients_in_a_batch():
+    (x, w, b), _, _ = draw("group", SHAPE, 3)
+    inputs = leaves((x, w, b))
+    y = NORMS["group"](*inputs)
+    dys = torch.stack([draw("group", SHAPE, seed)[2] for seed in range(3)])
+    found = torch.autograd.grad(y, inputs, dys, is_grads_batched=True, retain_graph=True)
+    expected = zip(*(torch.autograd.grad(y, inputs, dy, retain_graph=True) for dy in dys), strict=True)
+    close(found, [torch.stack(each) for each in expected], 1e-12)
 
 
 def test_gradient_penalty_in_float32_follows_the_formula_in_float64():

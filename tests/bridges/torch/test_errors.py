@@ -8,6 +8,7 @@ nn = torch.nn
 bridge = pytest.importorskip("gnref.bridges.torch")
 
 from gnref import BackendError, ShapeError  # noqa: E402
+from gnref.bridges.torch import functional  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -16,7 +17,9 @@ from gnref import BackendError, ShapeError  # noqa: E402
         (torch.ones(2, 6, dtype=torch.int64), TypeError, r"x .*int64"),
         (torch.ones(2, 6, dtype=torch.bool), TypeError, r"x .*bool"),
         (torch.ones(2, 6, dtype=torch.complex64), TypeError, r"x .*complex64"),
-        ([[1.0, 2.0]], TypeError, r"x is a list; expected a torch.Tensor"),
+        ([[1.0, 2.0]], TypeError, r"x has type list; expected a torch.Tensor"),
+        (None, TypeError, r"x is a .*NoneType; expected"),
+        (torch.ones(2, 6).to(torch.float8_e4m3fn), TypeError, r"x is a Tensor of float8_e4m3fn that NumPy"),
         (torch.ones(2, 6).to_sparse(), TypeError, r"x has layout torch.sparse_coo; expected a dense tensor"),
         (torch.ones(2, 6, device="meta"), BackendError, r"x is a tensor on meta; expected one on the CPU"),
         (torch.ones(6), ShapeError, r"x .*\(6,\)"),
@@ -92,11 +95,30 @@ def test_running_statistics_under_vmap_are_refused():
     assert torch.equal(layer.running_mean, torch.zeros(6))
 
 
-def test_gradients_in_a_batch_say_what_to_do_instead():
-    x = torch.randn(2, 6, requires_grad=True)
-    y = bridge.GroupNorm(2, 6)(x)
-    with pytest.raises(RuntimeError, match=r"dy is a tensor whose memory cannot be seen.*torch\.func\.vmap"):
-        torch.autograd.grad(y, x, torch.ones(3, 2, 6), is_grads_batched=True)
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_nested_tensor():
+    x = torch.nested.nested_tensor([torch.ones(2, 6), torch.ones(1, 6)])
+    with pytest.raises(TypeError, match=r"x is a nested tensor of float32 that NumPy cannot read"):
+        bridge.GroupNorm(2, 6)(x)
+
+
+@pytest.mark.parametrize("layer", [bridge.BatchNorm1d(6), bridge.InstanceNorm1d(6), bridge.RMSNorm(6)])
+@pytest.mark.parametrize("x", [None, 3])
+def test_an_x_that_is_no_tensor(layer, x):
+    with pytest.raises(TypeError, match=rf"x has type {type(x).__name__}; expected a torch\.Tensor"):
+        layer(x)
+
+
+def test_a_momentum_that_is_no_number():
+    layer = bridge.BatchNorm1d(6, momentum="a")
+    with pytest.raises(TypeError, match="momentum is 'a'; expected a number"):
+        layer(torch.randn(3, 6))
+    assert torch.equal(layer.running_mean, torch.zeros(6))
+
+
+def test_running_statistics_in_evaluation_must_be_there():
+    with pytest.raises(TypeError, match="running_mean is None; expected an array of shape"):
+        functional.batch_norm(torch.randn(3, 6), None, None)
 
 
 @pytest.mark.filterwarnings("ignore:input's size at dim")  # torch.nn's own

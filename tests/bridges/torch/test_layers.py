@@ -1,6 +1,7 @@
 """The layers beside those of torch.nn: results, gradients, running statistics, states, memory and layouts."""
 
 import copy
+import inspect
 
 import numpy as np
 import pytest
@@ -80,6 +81,23 @@ def test_three_steps_are_those_of_torch(name, training):
     for key, value in states[1].items():
         torch.testing.assert_close(states[0][key], value, rtol=1e-12, atol=1e-12)
         assert states[0][key].dtype == value.dtype
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if "," not in name and " " not in name])
+def test_constructor_and_functions_have_torchs_signatures(name):
+    own, native = (getattr(module, name) for module in (bridge, nn))
+    assert inspect.signature(own) == inspect.signature(native)
+    assert inspect.signature(own.forward).parameters.keys() == {"self", "input"}
+    function = {"BatchNorm": "batch_norm", "InstanceNorm": "instance_norm", "LayerNorm": "layer_norm"} | {
+        "GroupNorm": "group_norm",
+        "RMSNorm": "rms_norm",
+    }
+    function = function[name[:-2] if name[-1] == "d" else name]
+    mine, theirs = (
+        inspect.signature(getattr(module, function)).parameters
+        for module in (bridge.functional, nn.functional)
+    )
+    assert [(p.name, p.default) for p in mine.values()] == [(p.name, p.default) for p in theirs.values()]
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -232,6 +250,19 @@ def test_x_changed_in_place_before_the_backward_pass_is_an_error():
     inner.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+def test_a_bias_may_change_before_the_backward_pass():
+    own, native = pair("GroupNorm")
+    x, dy = random((5, 6, 4, 3), 1), random((5, 6, 4, 3), 2)
+    expected = step(native, x, dy)
+    held = x.clone().requires_grad_()
+    y = own(held)
+    with torch.no_grad():
+        own.bias.add_(1)
+    y.backward(dy)
+    torch.testing.assert_close(held.grad, expected["dx"], rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(own.bias.grad, expected["bias"], rtol=1e-9, atol=1e-11)
 
 
 def test_y_may_be_changed_in_place_as_by_relu():
