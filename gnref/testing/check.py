@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gnref.testing.checker import DTYPES, Checker, Dtypes, one_of
+from gnref.testing.checker import DTYPES, REQUIREMENTS, Checker, Dtypes, one_of
 from gnref.testing.domain import Supports, domain
 from gnref.testing.properties.grades import OFFSETS, SCALES
 from gnref.testing.report import Report
@@ -70,10 +70,11 @@ def check(
         Equal seeds draw equal problems (0).
     require : mapping, optional
         Grades that are conditions: ``{"accuracy": "A", "range": 1e18, "batch_invariance": "bits",
-        "validation": "raises", "second_order": "exact"}``. The default is accuracy "B", a range of 1e4,
-        batch invariance up to rounding ("rounding"), any answer to a num_groups that does not divide C
-        ("any"), and second derivatives and forward mode that may raise, but not be wrong ("any"); of the
-        last PyTorch and JAX functions are asked, whose gradients are these frameworks'.
+        "validation": "raises", "second_order": "exact"}``. One that no problem showed fails, too. The
+        default is accuracy "B", a range of 1e4, batch invariance up to rounding ("rounding"), any answer to
+        a num_groups that does not divide C ("any"), and second derivatives and forward mode that may raise,
+        but not be wrong ("any"); of the last PyTorch and JAX functions are asked, whose gradients are these
+        frameworks'.
     isolate : bool
         Whether to run the target in a process of its own, so that one that hangs or dies is a finding.
     timeout : float
@@ -165,7 +166,7 @@ def checker_of(
         one_of("layouts", layout, CHANNELS)
     _positive("max_examples", max_examples, int)
     _positive("timeout", timeout, (int, float))
-    wanted, limits = _requirements(require), domain(supports)
+    wanted, limits = requirements(require), domain(supports)
     options = {"norm": norm, "arrays": arrays, "device": device, "name": name}
     options["channel_axis"] = "channels_last" in layouts
     target: Functions | Isolated
@@ -175,19 +176,19 @@ def checker_of(
         target = Functions(forward, backward, domain=limits, **options)
     checker = Checker(target, norm, limits, layouts, wanted, max_examples or EXAMPLES, seed or 0)
     try:
-        _differentiable(target, wanted)
+        require_differentiable(target.name, "differentiates" in target.abilities, wanted)
         return checker, checker.taken(dtypes)
     except BaseException:
         checker.close()
         raise
 
 
-def _differentiable(target: Functions | Isolated, wanted: Mapping[str, Any]) -> None:
+def require_differentiable(name: str, differentiates: bool, wanted: Mapping[str, Any]) -> None:
     """Raise if second derivatives are required of what no framework differentiates."""
-    if wanted["second_order"] == "exact" and "differentiates" not in target.abilities:
+    if wanted["second_order"] == "exact" and not differentiates:
         raise ValueError(
-            "require['second_order'] is 'exact', and the backward pass is a function of its own, or there is"
-            " none; expected a forward pass that PyTorch or JAX differentiates"
+            f"require['second_order'] is 'exact', and the backward pass of {name} is a function of its own,"
+            " or there is none; expected a forward pass that PyTorch or JAX differentiates"
         )
 
 
@@ -217,15 +218,9 @@ def _positive(argument: str, value: Any, kinds: Any) -> None:
         raise ValueError(f"{argument} is {value!r}; expected a positive number")
 
 
-def _requirements(require: Mapping[str, Any] | None) -> dict[str, Any]:
+def requirements(require: Mapping[str, Any] | None) -> dict[str, Any]:
     """The requirements, with their defaults."""
-    full: dict[str, Any] = {
-        "accuracy": "B",
-        "range": 1e4,
-        "batch_invariance": "rounding",
-        "validation": "any",
-        "second_order": "any",
-    }
+    full = {key: default for key, (default, _) in REQUIREMENTS.items()}
     if not isinstance(require, Mapping | None):
         raise ValueError(f"require is {require!r}; expected a dict of grades")
     for key, value in (require or {}).items():

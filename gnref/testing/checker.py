@@ -13,6 +13,7 @@ from gnref.testing.domain import Domain
 from gnref.testing.grades import batch_invariant, grade, standard
 from gnref.testing.problems import Problem
 from gnref.testing.properties import PROPERTIES, Property
+from gnref.testing.properties.derivatives import FORWARD_MODE, SECOND
 from gnref.testing.properties.grades import ACCURACY, OFFSETS, RANGE, SCALES, right
 from gnref.testing.report import Report
 from gnref.testing.runner import NARROW, RETURNS, Aside, Result, Trial, run_trial
@@ -25,6 +26,14 @@ DTYPES = ("float32", "float64")
 REFUSED = "a wrong num_groups is refused"
 BATCH = "f(x)[i] = f(x[i:i+1])"
 LARGE = 20_000  # elements, beyond which the museum is not asked
+# What `require` may name: the default, and the properties that show what goes beyond it.
+REQUIREMENTS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "accuracy": ("B", (ACCURACY,)),
+    "range": (1e4, (RANGE,)),
+    "batch_invariance": ("rounding", (BATCH,)),
+    "validation": ("any", (REFUSED,)),
+    "second_order": ("any", (SECOND, FORWARD_MODE)),
+}
 EPS = (1e-5, 1e-3, 0.5)  # not 0: what a constant set has then is a matter of convention
 
 Dtypes = Mapping[str, tuple[str, ...]]  # of x, and for each of them those of weight and bias
@@ -70,6 +79,7 @@ class Checker:
         self.blame(report)
         self.grades(report, pairs)
         for result in report.results:
+            self.demand(result, graded=bool(report.grades))
             self.explain(result)
         if self.domain.limited:
             report.excluded = self.excluded()
@@ -254,7 +264,28 @@ class Checker:
                     self.fall_short(next(r for r in report.results if r.property == name), problem)
         first = next(iter(pairs))
         report.batch_invariant = batch_invariant(self.target, self.norm, first, pairs[first][0], self.domain)
+        if report.batch_invariant is False and self.require["batch_invariance"] == "bits":
+            result = next(r for r in report.results if r.property == BATCH)
+            if result.status != "failed":
+                result.status, result.reason = "failed", "bits differ between an example alone and in 257"
         self.target.findings.clear()
+
+    def demand(self, result: Result, *, graded: bool = True) -> None:
+        """Fail a property that is required beyond the default, and that no problem showed.
+
+        Of one problem alone, the smallest, the accuracy and the range show nothing; a grade does.
+        """
+        least = 1 if graded else 2
+        if result.status == "failed" or (result.status == "passed" and result.examples >= least):
+            return
+        for key, (default, names) in REQUIREMENTS.items():
+            if result.property in names and self.require[key] != default:
+                result.status = "failed"
+                result.reason = (
+                    f"not shown, and require[{key!r}] is {self.require[key]!r}:"
+                    f" {result.reason or 'one problem alone says nothing about it'};"
+                    f" try more examples (max_examples is {self.max_examples}), or fewer limits of the target"
+                )
 
     def fall_short(self, result: Result, problem: Problem) -> None:
         """Fail a property that was found to hold for what a grade shows, as small as it can be shown."""

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import gnref
 from gnref.errors import BackendError
-from gnref.testing.check import NORMS, check_target
+from gnref.testing.check import NORMS, check_target, require_differentiable, requirements
 from gnref.testing.checker import DTYPES, asked
 from gnref.testing.problems import NORMS as OWN_NORMS
 from gnref.testing.report import Report
@@ -32,8 +32,10 @@ def run(arguments: Namespace) -> int:
         _check_file(name, getattr(arguments, name))
     if arguments.self_test and arguments.targets:
         raise ValueError(f"--self-test has the targets {arguments.targets}; expected none")
-    if arguments.markdown is not None and not arguments.targets:
-        raise ValueError(f"--markdown is {str(arguments.markdown)!r}; expected a target with it")
+    of_targets = {"markdown": str(arguments.markdown or ""), "require": ", ".join(arguments.require or [])}
+    for name, value in of_targets.items():
+        if value and not arguments.targets:
+            raise ValueError(f"--{name} is {value!r}; expected a target with it")
     if arguments.self_test:
         return _self_test(arguments)
     return _check_targets(arguments) if arguments.targets else _check_own(arguments)
@@ -87,13 +89,14 @@ def _check_targets(arguments: Namespace) -> int:
     """What the kit asks of any target, of each of several."""
     console, interrupted = Console(), False
     pairs = [(spec, norm) for spec in map(parse, arguments.targets) for norm in _norms(spec, arguments.norm)]
-    # Loads every target: what cannot be loaded is told before the long work.
+    # Loads every target: what cannot be loaded or required of it is told before the long work.
+    given = [_given(spec, norm, arguments) for spec, norm in pairs]
     total = sum(len(asked(norm, spec.differentiates(norm))) for spec, norm in pairs)
     reports: list[Report] = []
     with _progress(console, total) as advance:
         try:
-            for spec, norm in pairs:
-                reports.append(_report(spec, norm, arguments, advance))
+            for (spec, norm), words in zip(pairs, given, strict=True):
+                reports.append(_report(spec, norm, words, arguments, advance))
         except KeyboardInterrupt:
             interrupted = True
     show_reports(console, reports)
@@ -109,21 +112,30 @@ def _check_targets(arguments: Namespace) -> int:
 def _norms(spec: Spec, wanted: list[str] | None) -> list[str]:
     """The norms to check a target on."""
     if not spec.norms and not wanted:
-        raise ValueError(f"target is {spec.name!r}, which may be any norm; expected --norm, too")
+        raise ValueError(
+            f"target is {spec.name!r}, which may be any norm; expected --norm, too: {', '.join(NORMS)}"
+        )
     offered = [norm for norm in wanted or spec.norms if norm in (spec.norms or NORMS)]
     if not offered:
         raise ValueError(f"--norm is {', '.join(wanted or ())}; {spec.name} has {', '.join(spec.norms)}")
     return offered
 
 
-def _report(spec: Spec, norm: str, arguments: Namespace, advance: Any) -> Report:
+def _given(spec: Spec, norm: str, arguments: Namespace) -> dict[str, Any]:
+    """The words of `check` for one norm of one target, with what the command line requires."""
+    given = spec.arguments(norm)
+    own, told = requirements(given.get("require")), _required(arguments.require or [])
+    given["require"] = requirements(own | told)
+    require_differentiable(spec.name, spec.differentiates(norm), given["require"])
+    return given
+
+
+def _report(spec: Spec, norm: str, given: dict[str, Any], arguments: Namespace, advance: Any) -> Report:
     """Check one norm of one target."""
 
     def on_result(result: Result) -> None:
         advance(f"{result.target} {result.norm}")
 
-    given = spec.arguments(norm)
-    given["require"] = dict(given.get("require") or {}) | _required(arguments.require or [])
     report = check_target(
         spec.text if arguments.isolate else None,
         norm=norm,

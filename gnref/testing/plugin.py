@@ -134,6 +134,7 @@ class ConformanceItem(pytest.Item):
         result = checker.ask(self.prop, pairs)
         checker.settle(result, before)
         self.grade(result)
+        checker.demand(result)
         if result.status == "failed":
             checker.explain(result)
             raise BrokenError("\n".join(_lines(result)))

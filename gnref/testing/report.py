@@ -68,8 +68,8 @@ class Report:
 
     @property
     def not_exercised(self) -> list[str]:
-        """The names of the properties about which no problem said anything."""
-        return [r.property for r in self.results if r.status not in ("passed", "failed")]
+        """The names of the properties about which no problem said anything; not those that are refused."""
+        return [r.property for r in self.results if r.status not in ("passed", "failed", "refused")]
 
     @property
     def refused(self) -> dict[str, str]:
@@ -115,6 +115,8 @@ class Report:
         line = f"{self.target}, {self.norm} norm: {count} properties hold"
         if self.failed:
             line += f", {len(self.failed)} fail"
+        if refused := [r for r in self.results if r.status == "refused"]:
+            line += f", {len(refused)} refused"
         if self.not_exercised:
             line += f", {len(self.not_exercised)} not exercised"
         if self.not_taken:
@@ -142,6 +144,7 @@ class Report:
             "norm": self.norm,
             "ok": self.ok,
             "failed": self.failed,
+            "refused": self.refused,
             "not_exercised": self.not_exercised,
             "excluded": self.excluded,
             "dtypes": {name: list(params) for name, params in self.dtypes.items()},

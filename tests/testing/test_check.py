@@ -3,6 +3,7 @@ import kernels
 import numpy as np
 import pytest
 
+import gnref
 from gnref.errors import BackendError
 from gnref.testing import PROPERTIES, check
 from gnref.testing.check import checker_of
@@ -200,6 +201,36 @@ def test_the_same_bits_in_any_batch_can_be_required():
     assert report.batch_invariant is False
     report = check(kernels.by_block, require={"batch_invariance": "bits"}, **few)
     assert report.failed == ["f(x)[i] = f(x[i:i+1])"]
+
+
+def test_bits_that_a_single_example_does_not_show_are_asked_where_they_are_required():
+    few = {"norm": "layer", "dtypes": ("float32",), "max_examples": 1}
+    assert check(kernels.by_block, **few).ok
+    report = check(kernels.by_block, require={"batch_invariance": "bits"}, **few)
+    assert report.failed == ["f(x)[i] = f(x[i:i+1])"]
+
+
+@pytest.mark.parametrize(
+    ("require", "name"),
+    [({"accuracy": "A"}, "error grows like the offset at most"), ({"range": 1e18}, "scales of x")],
+)
+def test_a_required_grade_that_nothing_shows_is_a_failure(require, name):
+    def ungraded(problem):
+        return problem.shape[0] != 2
+
+    words = {"norm": "group", "dtypes": ("float32",), "max_examples": 1}
+    report = check(kernels.right_y, supports=ungraded, require=require, **words)
+    assert not report.grades
+    assert report.failed == [name]
+    assert next(r.reason for r in report.results if r.status == "failed").startswith(
+        "not shown, and require["
+    )
+    assert not check(kernels.right_y, supports=ungraded, **words).failed, "nobody required it"
+
+    def steady(x, num_groups, weight, bias, eps):
+        return gnref.group_norm(x, num_groups, weight, bias, eps=eps, backend="reference")
+
+    assert check(steady, require=require, **words).ok, "a grade shows it"
 
 
 def test_pairs_of_dtypes():

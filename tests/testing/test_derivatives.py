@@ -13,6 +13,7 @@ from gnref.testing.properties.derivatives import (
     second_sizes,
     with_and_without,
 )
+from gnref.testing.report import ConformanceError
 
 EXACT = {"require": {"second_order": "exact"}}
 
@@ -79,8 +80,22 @@ def test_what_says_that_it_cannot_is_no_failure(layers):
     assert status[SECOND][0] == status[FORWARD_MODE][0] == "refused"
     assert "once_differentiable" in status[SECOND][1]
     assert "with weight and bias: it raises" in status[FORWARD_MODE][1]
-    assert {SECOND, FORWARD_MODE} <= set(report.not_exercised)
+    assert set(report.refused) == {SECOND, FORWARD_MODE}
+    assert not {SECOND, FORWARD_MODE} & set(report.not_exercised)
+    assert ", 2 refused, " in report.summary()
     assert f"Refused: {SECOND}: with weight and bias: it raises RuntimeError" in report.to_markdown()
+
+
+def test_where_it_is_required_what_no_problem_shows_is_a_failure(layers):
+    words = {"norm": "layer", "arrays": "torch", "dtypes": ("float64",), "max_examples": 1}
+    assert check(layers.plain, **words).ok
+    report = check(layers.plain, **words, **EXACT)
+    assert report.failed == [SECOND, FORWARD_MODE]
+    with pytest.raises(
+        ConformanceError, match=r"not shown, and require\['second_order'\] is 'exact': no prob"
+    ):
+        report.raise_if_failed()
+    assert "try more examples (max_examples is 1)" in report.to_markdown()
 
 
 @pytest.mark.parametrize("name", [SECOND, FORWARD_MODE])
@@ -197,7 +212,7 @@ def test_two_functions_of_ones_own_are_not_asked():
     words = {"norm": "group", "dtypes": ("float32",), "max_examples": 2}
     report = check(kernels.right, kernels.backward, **words)
     assert not {SECOND, FORWARD_MODE} & {result.property for result in report.results}
-    with pytest.raises(ValueError, match=r"require\['second_order'\] is 'exact', and the backward pass is a"):
+    with pytest.raises(ValueError, match=r"'exact', and the backward pass of right is a function of"):
         check(kernels.right, kernels.backward, **words, **EXACT)
 
 

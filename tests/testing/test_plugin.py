@@ -77,6 +77,11 @@ def narrow(x, num_groups, weight, bias, eps):
     return right(x, num_groups, weight, bias, eps)
 
 narrow.supports = {"affine_required": True}
+
+def nowhere(x, num_groups, weight, bias, eps):
+    return right(x, num_groups, weight, bias, eps)
+
+nowhere.supports, nowhere.require = lambda problem: problem.x.size > 1e9, {"validation": "raises"}
 """
 
 
@@ -88,6 +93,13 @@ def test_what_only_a_grade_shows_is_a_failure(name, word, tmp_path):
     assert code == 1, text
     assert "1 failed" in text
     assert "times the tolerance" in text
+
+
+def test_what_is_required_and_not_shown_is_a_failure(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    code, text = run("--gnref-target=own:nowhere", *FEW, "-k", "refused", folder=tmp_path)
+    assert code == 1, text
+    assert "not shown, and require['validation'] is 'raises'" in text
 
 
 def test_what_is_outside_the_domain_is_told_at_the_end(tmp_path):

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import kernels
 import pytest
@@ -54,6 +55,11 @@ def test_json_reads_back(wrong):
     statuses = {row["property"]: row["status"] for row in found["results"]}
     assert statuses["error grows like the offset at most"] == "failed"
     assert "Infinity" not in wrong.to_json()
+
+
+def test_the_page_has_every_key_of_the_json(right):
+    page = (Path(__file__).parents[2] / "docs" / "conformance" / "ci.md").read_text(encoding="utf-8")
+    assert all(f"`{key}`" in page for key in right.as_dict())
 
 
 def test_markdown_has_every_property(wrong):

@@ -42,6 +42,14 @@ def test_cells():
     assert "FAIL" in cell(Result("t", "group", "l", "failed"))
 
 
+def test_what_is_refused_is_not_called_unexercised():
+    refused = ("second derivatives equal autograd", {"status": "refused", "reason": "it raises"})
+    partly = ("inputs are unchanged", {"examples": 3, "reason": "with bias alone: it raises"})
+    (found,) = json.loads(to_json([report("one", partly, refused, OUTSIDE)]))["reports"]
+    assert found["refused"] == {refused[0]: "it raises", partly[0]: "with bias alone: it raises"}
+    assert found["not_exercised"] == [OUTSIDE[0]]
+
+
 def test_files():
     both = [report("one", PASSED), report("two", FAILED)]
     assert [r["target"] for r in json.loads(to_json(both))["reports"]] == ["one", "two"]

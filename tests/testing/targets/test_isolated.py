@@ -7,7 +7,7 @@ import wrecks
 from gnref.testing import ConformanceError, Problem, check
 from gnref.testing.domain import domain
 from gnref.testing.targets import Finding, Functions, Refused, Stopped
-from gnref.testing.targets.isolated import HANGS, RETURNS, Isolated, importable
+from gnref.testing.targets.isolated import HANGS, RETURNS, Isolated, Worker, importable
 from gnref.testing.targets.worker import pack, unpack
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="takes POSIX pipes")
@@ -63,8 +63,48 @@ def test_a_hang_is_a_finding_until_patience_ends(isolated, name):
         target.forward(SMALL)
 
 
-def test_compiling_is_no_hang(isolated):
-    assert isolated("compiles", timeout=0.5).forward(SMALL).y.shape == (2, 3)
+class Answers:
+    """A connection whose answer comes after so many waits, none of which takes time."""
+
+    def __init__(self, waits):
+        self.waits = waits
+
+    def send(self, request):
+        pass
+
+    def poll(self, seconds):
+        self.waits -= 1
+        return self.waits < 0
+
+    def recv(self):
+        return "answer"
+
+
+def asked(waits, processor_times, timeout=10.0, longer=6):
+    """What a worker makes of it whose processor shows these times, one at each look."""
+    worker = object.__new__(Worker)
+    worker.connection, worker.processor_time = Answers(waits), iter(processor_times).__next__
+    return worker.asked((), timeout, longer)
+
+
+def test_what_computes_may_take_longer_and_what_sleeps_may_not():
+    busy, asleep = [0.0, 9.0, 18.0, 27.0, 36.0, 45.0, 54.0], [7.0] * 7
+    assert asked(0, asleep) == "answer"
+    assert asked(5, busy) == "answer"
+    for waits, times in ((6, busy), (1, asleep), (2, [0.0, 9.0, 9.0])):
+        with pytest.raises(TimeoutError):
+            asked(waits, times)
+    assert asked(5, [None] * 7) == "answer", "where no system tells"
+    with pytest.raises(TimeoutError):
+        asked(1, busy, longer=1)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="takes /proc")
+def test_the_processor_time_is_that_of_the_other_process(isolated):
+    target = isolated("compiles")
+    before = target.process.processor_time()
+    target.forward(SMALL)
+    assert target.process.processor_time() - before > 0.1, "it computes for 0.2 s of its own time"
 
 
 def test_what_it_prints_stays_there(isolated, capfd):
@@ -111,7 +151,7 @@ def test_abilities_are_those_of_this_process_in_a_domain_too(isolated):
     assert "strides" not in near.abilities
 
 
-def checked(forward):
+def checked(forward, timeout=10.0):
     """The first result and the others of an isolated check in a fork, which takes least time to start."""
     report = check(
         lambda *args, **words: forward(*args, **words),
@@ -119,7 +159,7 @@ def checked(forward):
         dtypes=("float32",),
         max_examples=2,
         isolate=True,
-        timeout=0.2,
+        timeout=timeout,
     )
     assert not report.ok
     assert report.failed == [RETURNS]
@@ -140,7 +180,7 @@ def test_a_check_goes_on_after_an_abort():
 
 
 def test_a_check_ends_after_some_hangs_and_tells_what_was_not_asked():
-    first, others = checked(wrecks.sleeps)
+    first, others = checked(wrecks.sleeps, timeout=0.2)
     assert first.reason == "does not return within 0.2 s"
     assert first.counterexample.rank > 2
     reasons = {result.reason for result in others if result.status != "not asked"}

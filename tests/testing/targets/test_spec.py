@@ -50,6 +50,7 @@ def here(tmp_path, monkeypatch):
     (package / "__init__.py").write_text("")
     (package / "kernels.py").write_text(MODULE)
     (package / "broken.py").write_text("1 / 0")
+    (package / "script.py").write_text("import sys; sys.exit(0)")
     (package / "lacking.py").write_text("import no_such_framework")
     yield tmp_path
     for name in [name for name in sys.modules if name.startswith("own_")]:
@@ -89,6 +90,13 @@ def test_a_namespace_has_several_norms(here, text, norms):
     assert all(callable(spec.arguments(norm)["forward"]) for norm in norms)
 
 
+def test_functions_of_a_library_take_its_arrays():
+    pytest.importorskip("torch")
+    given = parse("torch.nn.functional:group_norm").arguments("group")
+    assert given["arrays"] == "torch"
+    assert parse("torch.nn:functional").arguments("layer")["arrays"] == "torch"
+
+
 def test_options_beside_the_functions_and_a_backward_pass_there(here):
     assert parse("own_norms:table").arguments("rms")["dtypes"] == ("float64",)
     assert parse("own_norms:Norms").arguments("batch")["supports"] == {"ranks": 4}
@@ -110,10 +118,17 @@ def test_options_beside_the_functions_and_a_backward_pass_there(here):
         ("own_norms:", ValueError, "target is 'own_norms:'; expected torch"),
         ("no_such_module:f", ValueError, "there is no no_such_module"),
         ("own_package.nothing:f", ValueError, "there is no own_package.nothing"),
-        ("own_package:nothing", ValueError, "there is no own_package.nothing"),
-        ("own_norms:nothing", ValueError, "expected an object that exists: own_norms has no nothing"),
+        ("own_package:nothing", ValueError, "and own_package has no nothing; expected an object that exists"),
+        ("own_package:lacking", BackendError, "imports no_such_framework, which is not installed"),
+        (
+            "own_norms:nothing",
+            ValueError,
+            "'own_norms:nothing', and own_norms has no nothing; expected an obj",
+        ),
         ("own_norms:layer.nothing", ValueError, "layer has no nothing"),
+        ("own_norms:grup_norm", ValueError, "and own_norms has no grup_norm; expected group_norm"),
         ("own_package.broken:f", ValueError, "importing own_package.broken raises ZeroDivisionError"),
+        ("own_package.script:f", ValueError, "importing own_package.script raises SystemExit: 0"),
         ("own_package.lacking:f", BackendError, "imports no_such_framework, which is not installed"),
         ("own_norms:number", TypeError, "which is a int; expected a function, a pair"),
         ("own_norms:Empty", TypeError, "which is the class Empty; expected a function"),

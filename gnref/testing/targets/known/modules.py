@@ -122,8 +122,13 @@ class Found(NamedTuple):
 
 
 def find(made: type, target: str) -> Found:
-    """Look at a class."""
+    """Look at a class; raise TypeError for one of PyTorch's own that is no norm."""
     norm = norm_of(made, target)
+    if norm is None and made.__module__.startswith("torch."):
+        names = ", ".join(name for some in CLASSES.values() for name in some)
+        raise TypeError(
+            f"target is {target!r}, which is {made.__name__} and no norm; expected one of {names}"
+        )
     return Found(() if norm is None else (norm,), made, target)
 
 
@@ -156,7 +161,7 @@ def require_constructor(made: type, norm: str, target: str) -> None:
     like = f"torch.nn.{CLASSES[norm][-1]}{SIGNATURES[norm]}"
     try:
         layer = built(made, norm, SMALLEST.get(norm, (2,)), 1e-5, norm != "rms", True)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         told = str(error).strip().partition("\n")[0]
         raise TypeError(
             f"target is {target!r}, whose constructor raises {type(error).__name__}: {told};"

@@ -5,7 +5,8 @@ The object, or an attribute of one in the module (``package.module:a.b``), is on
 a function
     The forward pass, called as `gnref.testing.check` describes. Its attributes are looked at, all optional:
     ``norm`` ("group": without it the norm has to be given), ``backward``, ``arrays``, ``device``,
-    ``layouts``, ``supports``, ``dtypes`` and ``require``, with the meaning that they have there.
+    ``layouts``, ``supports``, ``dtypes`` and ``require``, with the meaning that they have there. A function
+    of PyTorch's, JAX's or CuPy's own takes their arrays unless told otherwise.
 a pair
     (forward, backward). The options are attributes of forward.
 a class of `torch.nn.Module`
@@ -24,11 +25,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from gnref.errors import BackendError
 from gnref.testing.targets.known import NORMS, modules
+from gnref.testing.targets.libraries import LIBRARIES
 
 OPTIONS = ("arrays", "device", "layouts", "supports", "dtypes", "require")
 
@@ -84,7 +88,7 @@ def imported(module: str, target: str) -> Any:
         raise BackendError(
             f"target is {target!r}, and {module} imports {missing}, which is not installed"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # an exit there would end the check, with a code of its own
         raise ValueError(
             f"target is {target!r}, and importing {module} raises {type(error).__name__}: {error}"
         ) from error
@@ -95,12 +99,11 @@ def attribute(value: Any, name: str, target: str) -> Any:
     try:
         return getattr(value, name)
     except AttributeError as error:
-        if inspect.ismodule(value) and hasattr(value, "__path__"):
-            return imported(f"{value.__name__}.{name}", target)
         of = getattr(value, "__name__", type(value).__name__)
-        raise ValueError(
-            f"target is {target!r}; expected an object that exists: {of} has no {name}"
-        ) from error
+        if inspect.ismodule(value) and hasattr(value, "__path__") and find_spec(f"{of}.{name}"):
+            return imported(f"{of}.{name}", target)
+        near = " or ".join(get_close_matches(name, dir(value))) or "an object that exists"
+        raise ValueError(f"target is {target!r}, and {of} has no {name}; expected {near}") from error
 
 
 def look(value: Any, target: str) -> Found | modules.Found:
@@ -144,7 +147,9 @@ def _one(value: Any, shared: dict[str, Any], target: str, norm: str | None = Non
     if backward is not None and not callable(backward):
         raise TypeError(f"target is {target!r}, whose backward is {backward!r}; expected a function")
     own = {name: getattr(forward, name) for name in OPTIONS if hasattr(forward, name)}
-    return {"forward": forward, "backward": backward} | shared | own
+    library = str(getattr(forward, "__module__", "")).partition(".")[0]
+    arrays = {"arrays": library} if library in LIBRARIES else {}
+    return {"forward": forward, "backward": backward} | arrays | shared | own
 
 
 def _several(value: Any, target: str) -> dict[str, dict[str, Any]]:
