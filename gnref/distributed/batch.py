@@ -71,8 +71,8 @@ def sync_batch_norm(
     and the gradients by ten times that. In float64 the squares of x must be in its range: x up to 1e150.
 
     One thread at a time, and no other unfinished exchange, on one communicator: ``comm.Dup()`` makes another.
-    Which rank is silent is told as far as MPI shows it (MPICH: up to 32 ranks; among more, some that only wait
-    may be named, too).
+    Which rank is silent is told as far as MPI shows it (MPICH: up to 32 ranks; among more, some that only
+    wait may be named, too).
 
     After a timeout MPI still has the exchange on its hands, and where the silent rank still exists, the
     program would wait for it at its end: end all ranks with ``comm.Abort(1)``, or run

@@ -11,11 +11,13 @@ import atexit
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from ctypes import string_at
-from functools import cache, partial
+from ctypes import PYFUNCTYPE, py_object, pythonapi, string_at
+from dis import opmap
+from functools import lru_cache, partial
 from threading import get_ident
 from time import monotonic, process_time, sleep
 from typing import Any, NamedTuple
+from weakref import ref
 
 import jax
 import numpy as np
@@ -88,7 +90,7 @@ def asked(
     return jax.pure_callback(job.answer, types, *arrays)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def recalled(text: bytes) -> tuple[Job, Kinds, Kinds]:
     """A job from its description, and the shapes and dtypes of the arrays that it takes and gives."""
     task, (norm, shape, dtype, weight, bias, eps, axes), names, shapes, outs, out_shapes = frozen(
@@ -121,6 +123,7 @@ class Memory:
 
 def seen(buffers: Any, kinds: Kinds, writeable: bool) -> list[Any]:
     """XLA's buffers as NumPy arrays on the same memory."""
+    check_count("arrays", buffers, len(kinds))
     found = []
     for i, (shape, dtype) in enumerate(kinds):
         place = buffers.items[i].contents.data
@@ -132,6 +135,12 @@ def seen(buffers: Any, kinds: Kinds, writeable: bool) -> list[Any]:
     return found
 
 
+def check_count(what: str, found: Any, expected: int) -> None:
+    """Raise unless XLA gives as many as it was asked to."""
+    if found.size != expected:
+        raise RuntimeError(f"XLA gives {found.size} {what}; expected {expected}")
+
+
 class Recent:
     """Which threads are at work, and when one last was."""
 
@@ -139,6 +148,7 @@ class Recent:
         self.busy: set[int] = set()
         self.last = 0.0
         self.asked = False  # whether anything may ever be run
+        self.interrupt: Any = None
 
     def __enter__(self) -> None:
         self.busy.add(get_ident())
@@ -155,21 +165,51 @@ class Recent:
 RECENT = Recent()
 
 
+def from_the_first_step(function: Any) -> Any:
+    """The same function, but Python looks for Ctrl-C not before its first step, only in it.
+
+    Before it nothing could catch a KeyboardInterrupt, and ctypes would answer XLA with a pointer to anywhere.
+    Python's bytecode has a number for such a start, which it makes for `yield from`.
+    """
+    code = function.__code__.co_code
+    if code[:2] == bytes((opmap.get("RESUME", 0), 0)):
+        function.__code__ = function.__code__.replace(co_code=bytes((code[0], 2)) + code[2:])
+    return function
+
+
+@from_the_first_step
 def handle(pointer: Any) -> int | None:
-    """What XLA calls: once for the version, and then for each job."""
-    frame = pointer.contents
+    """What XLA calls: once for the version, and then for each job.
+
+    Ctrl-C stops a job. Then it is done again, and the program interrupted when XLA has its numbers.
+    """
     try:
+        return answered(pointer)
+    except KeyboardInterrupt:
+        RECENT.interrupt = ref(pointer, INTERRUPT)  # ctypes drops it when no more of Python runs in this call
+        again: int | None = handle(pointer)
+        return again
+
+
+def answered(pointer: Any) -> int | None:
+    """Do the job; whatever goes wrong would be lost, and leave XLA with numbers that nobody wrote."""
+    try:
+        frame = pointer.contents
         if abi.described(frame):
             return None
         with RECENT:
+            check_count("attributes", frame.attributes, 1)
             span = frame.attributes.items[0].contents
             job, given, into = recalled(string_at(span.start, span.length))
             job.run(seen(frame.given, given, False), seen(frame.results, into, True))
-    except BaseException as error:  # would be lost, and leave XLA with numbers that nobody wrote
-        return abi.error(frame, f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return abi.error(pointer.contents, f"{type(error).__name__}: {error}")
     return None
 
 
+INTERRUPT = PYFUNCTYPE(None, py_object)(("PyErr_SetInterrupt", pythonapi))
 HANDLER = abi.Handler(handle)  # XLA keeps its address: it must not go away
 if abi.VERSION is not None:
     jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(HANDLER), platform="cpu")

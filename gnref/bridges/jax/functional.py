@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 import gnref
 from gnref import passes
@@ -29,9 +30,41 @@ def batch_norm(
     channel_axis: int = 1,
     virtual_batch_size: int | None = None,
 ) -> Array:
-    """`gnref.batch_norm` of JAX arrays.
+    r"""Normalize each channel over the batch and the spatial axes.
 
-    Parameters, errors and formula are those of `gnref.batch_norm`.
+    Parameters
+    ----------
+    x : array, (N, C, \*spatial)
+        A JAX or NumPy array of float16, bfloat16, float32 or float64. At least two dimensions.
+    weight, bias : array, (C,), optional
+        Scale and shift of each channel; absent, 1 and 0.
+    eps : float
+        Added to the biased variance, inside the square root. >= 0.
+    channel_axis : int
+        Which axis of x is C: any but 0; -1 is channels last.
+    virtual_batch_size : int, optional
+        g: statistics of g examples each, which divides N; by default of all N.
+
+    Returns
+    -------
+    y : jax.Array
+        Of x's shape and dtype. Nothing is promoted: 16-bit x with float32 weights, the usual mix, is
+        computed wider than both and gives 16 bits back.
+
+    Raises
+    ------
+    ShapeError
+        One element per channel, g does not divide N, a weight that is not (C,), or a wrong axis.
+    ValueError
+        eps negative or not finite; arrays placed on different devices, which JAX refuses to combine.
+    TypeError
+        Not a floating-point array, or a traced eps.
+
+    Notes
+    -----
+    ``y = (x - mean) / sqrt(var + eps) * weight + bias``, the mean and variance of each channel over the
+    examples and the spatial axes: Ioffe & Szegedy 2015, Algorithm 1; Wu & He 2018, eq. 1, 2, 3 and 6. Running
+    statistics are the caller's: `batch_norm_frozen` takes them.
 
     Examples
     --------
@@ -54,9 +87,38 @@ def instance_norm(
     eps: float = 1e-5,
     channel_axis: int = 1,
 ) -> Array:
-    """`gnref.instance_norm` of JAX arrays.
+    r"""Normalize each channel of each example over the spatial axes.
 
-    Parameters, errors and formula are those of `gnref.instance_norm`.
+    Parameters
+    ----------
+    x : array, (N, C, \*spatial)
+        A JAX or NumPy array of float16, bfloat16, float32 or float64. At least two dimensions.
+    weight, bias : array, (C,), optional
+        Scale and shift of each channel; absent, 1 and 0.
+    eps : float
+        Added to the biased variance, inside the square root. >= 0.
+    channel_axis : int
+        Which axis of x is C: any but 0; -1 is channels last.
+
+    Returns
+    -------
+    y : jax.Array
+        Of x's shape and dtype. Nothing is promoted: 16-bit x with float32 weights, the usual mix, is
+        computed wider than both and gives 16 bits back.
+
+    Raises
+    ------
+    ShapeError
+        A weight that is not (C,), or a wrong axis.
+    ValueError
+        eps negative or not finite; arrays placed on different devices, which JAX refuses to combine.
+    TypeError
+        Not a floating-point array, or a traced eps.
+
+    Notes
+    -----
+    ``y = (x - mean) / sqrt(var + eps) * weight + bias``, the mean and variance of each channel of each
+    example over the spatial axes: Wu & He 2018, eq. 1, 2, 5 and 6.
 
     Examples
     --------
@@ -78,9 +140,40 @@ def group_norm(
     eps: float = 1e-5,
     channel_axis: int = 1,
 ) -> Array:
-    """`gnref.group_norm` of JAX arrays.
+    r"""Normalize each group of K = C/G consecutive channels of each example.
 
-    Parameters, errors and formula are those of `gnref.group_norm`.
+    Parameters
+    ----------
+    x : array, (N, C, \*spatial)
+        A JAX or NumPy array of float16, bfloat16, float32 or float64. At least two dimensions.
+    num_groups : int
+        G, a positive integer that divides C. G = 1 is the paper's layer norm, G = C instance norm.
+    weight, bias : array, (C,), optional
+        Scale and shift of each channel (not of each group); absent, 1 and 0.
+    eps : float
+        Added to the biased variance, inside the square root. >= 0.
+    channel_axis : int
+        Which axis of x is C: any but 0; -1 is channels last.
+
+    Returns
+    -------
+    y : jax.Array
+        Of x's shape and dtype. Nothing is promoted: 16-bit x with float32 weights, the usual mix, is
+        computed wider than both and gives 16 bits back.
+
+    Raises
+    ------
+    ShapeError
+        G does not divide C, a weight that is not (C,), or a wrong axis.
+    ValueError
+        eps negative or not finite; arrays placed on different devices, which JAX refuses to combine.
+    TypeError
+        Not a floating-point array, or a traced eps.
+
+    Notes
+    -----
+    ``y = (x - mean) / sqrt(var + eps) * weight + bias``, the mean and variance over the K channels of
+    a group and the spatial axes: Wu & He 2018, eq. 1, 2, 6 and 7.
 
     Examples
     --------
@@ -102,9 +195,39 @@ def layer_norm(
     *,
     eps: float = 1e-5,
 ) -> Array:
-    """`gnref.layer_norm` of JAX arrays.
+    r"""Normalize over the trailing dimensions.
 
-    Parameters, errors and formula are those of `gnref.layer_norm`.
+    Parameters
+    ----------
+    x : array, (\*leading, \*normalized_shape)
+        A JAX or NumPy array of float16, bfloat16, float32 or float64; any number of leading dimensions.
+    normalized_shape : int or sequence of int
+        x's trailing dimensions, up to all of them.
+    weight, bias : array, normalized_shape, optional
+        Scale and shift of each element; absent, 1 and 0.
+    eps : float
+        Added to the biased variance, inside the square root. >= 0.
+
+    Returns
+    -------
+    y : jax.Array
+        Of x's shape and dtype. Nothing is promoted: 16-bit x with float32 weights, the usual mix, is
+        computed wider than both and gives 16 bits back.
+
+    Raises
+    ------
+    ShapeError
+        normalized_shape is empty or not x's trailing dimensions, or a weight has another shape.
+    ValueError
+        eps negative or not finite; arrays placed on different devices, which JAX refuses to combine.
+    TypeError
+        Not a floating-point array, or a traced eps.
+
+    Notes
+    -----
+    ``y = (x - mean) / sqrt(var + eps) * weight + bias``, the mean and variance over the trailing
+    dimensions: Ba, Kiros & Hinton 2016, eq. 3; Wu & He 2018, eq. 1, 2, 4 and 6. Theirs has a weight for each
+    channel, which is ``group_norm(x, 1, weight, bias)``.
 
     Examples
     --------
@@ -120,9 +243,37 @@ def layer_norm(
 def rms_norm(
     x: Array, normalized_shape: int | Sequence[int], weight: Array | None = None, *, eps: float = 1e-5
 ) -> Array:
-    """`gnref.rms_norm` of JAX arrays.
+    r"""Divide by the root mean square over the trailing dimensions; no mean is subtracted.
 
-    Parameters, errors and formula are those of `gnref.rms_norm`.
+    Parameters
+    ----------
+    x : array, (\*leading, \*normalized_shape)
+        A JAX or NumPy array of float16, bfloat16, float32 or float64; any number of leading dimensions.
+    normalized_shape : int or sequence of int
+        x's trailing dimensions, up to all of them.
+    weight : array, normalized_shape, optional
+        Scale of each element; absent, 1.
+    eps : float
+        Added to the mean square, inside the square root. >= 0.
+
+    Returns
+    -------
+    y : jax.Array
+        Of x's shape and dtype. Nothing is promoted: 16-bit x with float32 weights, the usual mix, is
+        computed wider than both and gives 16 bits back.
+
+    Raises
+    ------
+    ShapeError
+        normalized_shape is empty or not x's trailing dimensions, or weight has another shape.
+    ValueError
+        eps negative or not finite; arrays placed on different devices, which JAX refuses to combine.
+    TypeError
+        Not a floating-point array, or a traced eps.
+
+    Notes
+    -----
+    ``y = x / sqrt(mean(x**2) + eps) * weight``: Zhang & Sennrich 2019, eq. 4, which has no eps.
 
     Examples
     --------
@@ -145,10 +296,40 @@ def batch_norm_frozen(
     eps: float = 1e-5,
     channel_axis: int = 1,
 ) -> Array:
-    """`gnref.batch_norm_frozen` of JAX arrays.
+    r"""Normalize each channel with a mean and a variance that are given.
 
-    Parameters, errors and formula are those of `gnref.batch_norm_frozen`. There are no statistics to
-    compute: gnref's reference runs in JAX's own operations. The running ones are constants, with no gradient.
+    Parameters
+    ----------
+    x : array, (N, C, \*spatial)
+        A JAX or NumPy array of float16, bfloat16, float32 or float64. At least two dimensions.
+    running_mean, running_var : array, (C,)
+        The statistics; constants, without a gradient.
+    weight, bias : array, (C,), optional
+        Scale and shift of each channel; absent, 1 and 0.
+    eps : float
+        Added to the running_var, inside the square root. >= 0.
+    channel_axis : int
+        Which axis of x is C: any but 0; -1 is channels last.
+
+    Returns
+    -------
+    y : jax.Array
+        Of x's shape and dtype. Nothing is promoted: 16-bit x with float32 weights, the usual mix, is
+        computed wider than both and gives 16 bits back.
+
+    Raises
+    ------
+    ShapeError
+        A weight or a statistic that is not (C,), or a wrong axis.
+    ValueError
+        eps negative or not finite; arrays placed on different devices, which JAX refuses to combine.
+    TypeError
+        Not a floating-point array, or a traced eps.
+
+    Notes
+    -----
+    ``y = (x - running_mean) / sqrt(running_var + eps) * weight + bias``: Ioffe & Szegedy 2015,
+    Algorithm 2, line 11. There are no statistics to compute: gnref's reference runs in JAX's own operations.
 
     Examples
     --------
@@ -185,7 +366,8 @@ def _normalize(
         check_eps(eps),
         tuple((name, _plain(value)) for name, value in axes.items() if value is not None),
     )
-    given = {name: a for name, a in (("x", x), ("weight", weight), ("bias", bias)) if a is not None}
+    arrays = (("x", x), ("weight", weight), ("bias", bias))
+    given = {name: _gathered(a) for name, a in arrays if a is not None}
     return primitives.bind(primitives.normalize, call, given, ("y", *call.stats))["y"]
 
 
@@ -195,6 +377,12 @@ def _asarray(a: Any, name: str) -> Any:
         return None
     check_array(a, name)
     return a if isinstance(a, jax.Array) else jnp.asarray(a)
+
+
+def _gathered(a: Array) -> Array:
+    """An array whose type says how it is spread over a mesh of explicit axes: whole on each device."""
+    spec = getattr(getattr(primitives.typeof(a), "sharding", None), "spec", ())
+    return a if all(axis is None for axis in spec) else jax.sharding.reshard(a, PartitionSpec())
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ Second derivatives are JAX's, of a formula, and so on to any order: see `gnref.b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
+from jax.sharding import PartitionSpec
 
 from gnref.bridges.jax.beyond import differentiate_again, move_again, second
 from gnref.bridges.jax.call import Call, together
@@ -41,7 +42,7 @@ def primitive(task: str) -> Any:
             return compiled(*arrays, **params)
 
     p.def_impl(run)
-    p.def_abstract_eval(results)
+    p.def_abstract_eval(types)
     batching.primitive_batchers[p] = partial(batch, p)
     on_host(p, task, results)
     return p
@@ -49,27 +50,47 @@ def primitive(task: str) -> Any:
 
 def bind(p: Any, call: Call, given: Arrays, outs: Names) -> Arrays:
     """Apply a primitive to arrays by name."""
-    for name, a in given.items():
-        check_not_varying(name, a)
-    found = p.bind(*given.values(), call=call, names=tuple(given), outs=outs)
+    found = p.bind(*varying_alike(given.values()), call=call, names=tuple(given), outs=outs)
     return dict(zip(outs, found, strict=True))
 
 
-def check_not_varying(name: str, a: Array) -> None:
-    """Raise where `jax.shard_map` keeps account of what differs between devices: it would lose it here."""
-    kind = jax.typeof(a) if hasattr(jax, "typeof") else None  # before JAX 0.6 nobody did
-    axes = getattr(kind, "vma", None) or getattr(getattr(kind, "mat", None), "varying", None)
-    if axes:
-        raise NotImplementedError(
-            f"{name} varies over {', '.join(map(str, axes))} in a shard_map that checks this; expected "
-            "jax.shard_map(..., check_vma=False), where gradients are added over devices by your own psum"
-        )
+def varying_alike(arrays: Iterable[Array]) -> list[Array]:
+    """The arrays, all taken to differ along those axes of a `jax.shard_map` along which any of them does."""
+    own = [(a, varying(typeof(a))) for a in arrays]
+    axes = frozenset[str]().union(*(some for _, some in own))
+    return [vary(a, tuple(axes - some)) if axes - some else a for a, some in own]
+
+
+def typeof(a: Array) -> Any:
+    """JAX's type of an array: its shape and dtype, and since JAX 0.6 how it is spread over devices."""
+    return jax.typeof(a) if hasattr(jax, "typeof") else ShapedArray(a.shape, a.dtype)
+
+
+def varying(kind: Any) -> frozenset[str]:
+    """The axes of a `jax.shard_map` along which arrays of a type differ, where it keeps account of it."""
+    found: frozenset[str] = getattr(getattr(kind, "mat", kind), "varying", getattr(kind, "vma", frozenset()))
+    return found
+
+
+def vary(a: Array, axes: tuple[str, ...]) -> Array:
+    """An array, taken to differ along more axes."""
+    cast = getattr(jax.lax, "pcast", None)
+    return cast(a, axes, to="varying") if cast else jax.lax.pvary(a, axes)  # before JAX 0.9
 
 
 def results(*arrays: Any, call: Call, names: Names, outs: Names) -> list[ShapedArray]:
     """The shapes and dtypes of what comes out."""
     front = together(call.leading(name, a.shape) for name, a in zip(names, arrays, strict=True))
     return [ShapedArray((*front, *call.shape_of(name)), call.dtype_of(name)) for name in outs]
+
+
+def types(*kinds: Any, **params: Any) -> list[ShapedArray]:
+    """The types of what comes out: in a `jax.shard_map` it varies as all that goes in does."""
+    found, like = results(*kinds, **params), kinds[0]
+    if not varying(like):
+        return found
+    spread = like.sharding.update(spec=PartitionSpec())
+    return [like.update(shape=a.shape, dtype=a.dtype, sharding=spread) for a in found]
 
 
 def batch(p: Any, arrays: Sequence[Array], axes: Sequence[int | None], **params: Any) -> Any:
@@ -142,7 +163,7 @@ def total(parts: list[Array], like: Array) -> Any:
 def zero(like: Array) -> Any:
     """The derivative of what does not move, or, being whole numbers, cannot."""
     dtype = like.dtype if jnp.issubdtype(like.dtype, jnp.floating) else jax.dtypes.float0
-    return ad.Zero(ShapedArray(like.shape, dtype))
+    return ad.Zero(typeof(like).update(dtype=dtype))
 
 
 def move_transpose(cotangents: Any, *arrays: Any, call: Call, names: Names, outs: Names) -> list[Any]:

@@ -1,4 +1,8 @@
-"""The layers of `torch.nn`, computed by gnref: subclasses that replace the forward pass, and nothing else."""
+"""The layers of `torch.nn`, computed by gnref: subclasses that replace the forward pass, and nothing else.
+
+Constructors, attributes and state dicts are torch.nn's. x may be float64, float32, bfloat16 or float16,
+beside parameters of any of these; y has x's shape, dtype and layout.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,37 @@ class Promise:
 
 
 class GroupNorm(Promise, nn.GroupNorm):
-    """`torch.nn.GroupNorm`, computed by `gnref.group_norm`."""
+    r"""`torch.nn.GroupNorm`, computed by `gnref.group_norm`.
+
+    Parameters
+    ----------
+    num_groups, num_channels, eps, affine, bias, device, dtype
+        As in `torch.nn.GroupNorm`. Called with x of shape (N, C, \*spatial).
+
+    Raises
+    ------
+    ValueError
+        num_groups does not divide num_channels; ShapeError, if x has another number of channels.
+    TypeError, BackendError
+        x is no dense floating-point tensor, or on a device that gnref has no kernels for.
+
+    Notes
+    -----
+    ``y = (x - mean) / sqrt(var + eps) * weight + bias``, the mean and variance over the channels of a
+    group and the spatial axes: Wu & He 2018, eq. 1, 2, 6 and 7.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = GroupNorm(2, 4, eps=0.0)
+    >>> x = torch.tensor([[1.0, 3.0, 10.0, 30.0]], requires_grad=True)
+    >>> y = layer(x)
+    >>> y.tolist()
+    [[-1.0, 1.0, -1.0, 1.0]]
+    >>> y.backward(torch.tensor([[2.0, 0.0, 0.0, 0.0]]))
+    >>> layer.weight.grad.tolist()
+    [-2.0, 0.0, 0.0, 0.0]
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalize the groups of each example."""
@@ -23,7 +57,31 @@ class GroupNorm(Promise, nn.GroupNorm):
 
 
 class LayerNorm(Promise, nn.LayerNorm):
-    """`torch.nn.LayerNorm`, computed by `gnref.layer_norm`."""
+    r"""`torch.nn.LayerNorm`, computed by `gnref.layer_norm`.
+
+    Parameters
+    ----------
+    normalized_shape, eps, elementwise_affine, bias, device, dtype
+        As in `torch.nn.LayerNorm`. Called with x of shape (\*leading, \*normalized_shape).
+
+    Raises
+    ------
+    ShapeError
+        x does not end in normalized_shape.
+    TypeError, BackendError
+        As in `GroupNorm`.
+
+    Notes
+    -----
+    The formula of `GroupNorm`, the mean and variance over the last axes, and a weight for each of their
+    elements: Ba, Kiros & Hinton 2016, eq. 4.
+
+    Examples
+    --------
+    >>> import torch
+    >>> LayerNorm(2, eps=0.0)(torch.tensor([[1.0, 3.0], [10.0, 30.0]])).tolist()
+    [[-1.0, 1.0], [-1.0, 1.0]]
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalize over the last axes."""
@@ -31,7 +89,29 @@ class LayerNorm(Promise, nn.LayerNorm):
 
 
 class RMSNorm(Promise, nn.RMSNorm):
-    """`torch.nn.RMSNorm`, computed by `gnref.rms_norm`."""
+    r"""`torch.nn.RMSNorm`, computed by `gnref.rms_norm`.
+
+    Parameters
+    ----------
+    normalized_shape, eps, elementwise_affine, device, dtype
+        As in `torch.nn.RMSNorm`: without eps, that of x's dtype (of float32 for 16 bits). Called with x of
+        shape (\*leading, \*normalized_shape).
+
+    Raises
+    ------
+    ShapeError, TypeError, BackendError
+        As in `LayerNorm`.
+
+    Notes
+    -----
+    ``y = x / sqrt(mean(x**2) + eps) * weight`` over the last axes: Zhang & Sennrich 2019, eq. 4.
+
+    Examples
+    --------
+    >>> import torch
+    >>> RMSNorm(2, eps=0.0)(torch.tensor([[7.0, -1.0]])).tolist()
+    [[1.399999976158142, -0.20000000298023224]]
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Divide by the root of the mean square over the last axes."""
@@ -66,15 +146,105 @@ class _BatchNorm(Features, nn.modules.batchnorm._BatchNorm):
 
 
 class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
-    """`torch.nn.BatchNorm1d`, computed by `gnref.batch_norm`."""
+    """`torch.nn.BatchNorm1d`, computed by `gnref.batch_norm`.
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats, device, dtype
+        As in `torch.nn.BatchNorm1d`. Called with x of shape (N, C) or (N, C, L).
+
+    Raises
+    ------
+    ValueError
+        x has other axes, or in training one element per channel; ShapeError, if its channels are not
+        num_features.
+    TypeError, BackendError
+        As in `GroupNorm`.
+    RuntimeError
+        `torch.vmap` takes apart a batch that one set of running statistics is to follow.
+
+    Notes
+    -----
+    The formula of `GroupNorm`, the mean and variance of each channel over the batch and the spatial axes; in
+    evaluation the running ones: Ioffe & Szegedy 2015, Algorithms 1 and 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = BatchNorm1d(1, eps=0.0, momentum=1.0)
+    >>> layer(torch.tensor([1.0, 3.0]).reshape(2, 1)).flatten().tolist()
+    [-1.0, 1.0]
+    >>> layer.running_mean.item(), layer.running_var.item()
+    (2.0, 2.0)
+    """
 
 
 class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d`, computed by `gnref.batch_norm`."""
+    """`torch.nn.BatchNorm2d`, computed by `gnref.batch_norm`.
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats, device, dtype
+        As in `torch.nn.BatchNorm2d`. Called with x of shape (N, C, H, W).
+
+    Raises
+    ------
+    ValueError
+        x has other axes, or in training one element per channel; ShapeError, if its channels are not
+        num_features.
+    TypeError, BackendError
+        As in `GroupNorm`.
+    RuntimeError
+        `torch.vmap` takes apart a batch that one set of running statistics is to follow.
+
+    Notes
+    -----
+    The formula of `GroupNorm`, the mean and variance of each channel over the batch and the spatial axes; in
+    evaluation the running ones: Ioffe & Szegedy 2015, Algorithms 1 and 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = BatchNorm2d(1, eps=0.0, momentum=1.0)
+    >>> layer(torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1)).flatten().tolist()
+    [-1.0, 1.0]
+    >>> layer.running_mean.item(), layer.running_var.item()
+    (2.0, 2.0)
+    """
 
 
 class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
-    """`torch.nn.BatchNorm3d`, computed by `gnref.batch_norm`."""
+    """`torch.nn.BatchNorm3d`, computed by `gnref.batch_norm`.
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats, device, dtype
+        As in `torch.nn.BatchNorm3d`. Called with x of shape (N, C, D, H, W).
+
+    Raises
+    ------
+    ValueError
+        x has other axes, or in training one element per channel; ShapeError, if its channels are not
+        num_features.
+    TypeError, BackendError
+        As in `GroupNorm`.
+    RuntimeError
+        `torch.vmap` takes apart a batch that one set of running statistics is to follow.
+
+    Notes
+    -----
+    The formula of `GroupNorm`, the mean and variance of each channel over the batch and the spatial axes; in
+    evaluation the running ones: Ioffe & Szegedy 2015, Algorithms 1 and 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = BatchNorm3d(1, eps=0.0, momentum=1.0)
+    >>> layer(torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1, 1)).flatten().tolist()
+    [-1.0, 1.0]
+    >>> layer.running_mean.item(), layer.running_var.item()
+    (2.0, 2.0)
+    """
 
 
 class _InstanceNorm(Features, nn.modules.instancenorm._InstanceNorm):
@@ -90,12 +260,87 @@ class _InstanceNorm(Features, nn.modules.instancenorm._InstanceNorm):
 
 
 class InstanceNorm1d(_InstanceNorm, nn.InstanceNorm1d):
-    """`torch.nn.InstanceNorm1d`, computed by `gnref.instance_norm`."""
+    """`torch.nn.InstanceNorm1d`, computed by `gnref.instance_norm`.
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats, device, dtype
+        As in `torch.nn.InstanceNorm1d`. Called with x of shape (N, C, L) or (C, L).
+
+    Raises
+    ------
+    ValueError
+        x has other axes; ShapeError, if there are running statistics or a weight and its channels are not
+        num_features.
+    TypeError, BackendError, RuntimeError
+        As in `BatchNorm1d`.
+
+    Notes
+    -----
+    The formula of `GroupNorm`, the mean and variance of each channel of each example over the spatial axes:
+    Wu & He 2018, eq. 1, 2, 5 and 6. Sets of one element are allowed, and give the bias.
+
+    Examples
+    --------
+    >>> import torch
+    >>> InstanceNorm1d(1, eps=0.0)(torch.tensor([1.0, 3.0]).reshape(1, 1, 2)).flatten().tolist()
+    [-1.0, 1.0]
+    """
 
 
 class InstanceNorm2d(_InstanceNorm, nn.InstanceNorm2d):
-    """`torch.nn.InstanceNorm2d`, computed by `gnref.instance_norm`."""
+    """`torch.nn.InstanceNorm2d`, computed by `gnref.instance_norm`.
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats, device, dtype
+        As in `torch.nn.InstanceNorm2d`. Called with x of shape (N, C, H, W) or (C, H, W).
+
+    Raises
+    ------
+    ValueError
+        x has other axes; ShapeError, if there are running statistics or a weight and its channels are not
+        num_features.
+    TypeError, BackendError, RuntimeError
+        As in `BatchNorm2d`.
+
+    Notes
+    -----
+    The formula of `GroupNorm`, the mean and variance of each channel of each example over the spatial axes:
+    Wu & He 2018, eq. 1, 2, 5 and 6. Sets of one element are allowed, and give the bias.
+
+    Examples
+    --------
+    >>> import torch
+    >>> InstanceNorm2d(1, eps=0.0)(torch.tensor([1.0, 3.0]).reshape(1, 1, 1, 2)).flatten().tolist()
+    [-1.0, 1.0]
+    """
 
 
 class InstanceNorm3d(_InstanceNorm, nn.InstanceNorm3d):
-    """`torch.nn.InstanceNorm3d`, computed by `gnref.instance_norm`."""
+    """`torch.nn.InstanceNorm3d`, computed by `gnref.instance_norm`.
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats, device, dtype
+        As in `torch.nn.InstanceNorm3d`. Called with x of shape (N, C, D, H, W) or (C, D, H, W).
+
+    Raises
+    ------
+    ValueError
+        x has other axes; ShapeError, if there are running statistics or a weight and its channels are not
+        num_features.
+    TypeError, BackendError, RuntimeError
+        As in `BatchNorm3d`.
+
+    Notes
+    -----
+    The formula of `GroupNorm`, the mean and variance of each channel of each example over the spatial axes:
+    Wu & He 2018, eq. 1, 2, 5 and 6. Sets of one element are allowed, and give the bias.
+
+    Examples
+    --------
+    >>> import torch
+    >>> InstanceNorm3d(1, eps=0.0)(torch.tensor([1.0, 3.0]).reshape(1, 1, 1, 1, 2)).flatten().tolist()
+    [-1.0, 1.0]
+    """

@@ -13,6 +13,7 @@ from jax.test_util import check_grads  # noqa: E402
 
 from gnref.bridges import jax as bridge  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("float64")
 SHAPE = (4, 6, 2)
 CALLS = {  # the arguments between x and weight, the options, the shape of weight
     "batch": ((), {}, (6,)),
@@ -26,21 +27,6 @@ CALLS = {  # the arguments between x and weight, the options, the shape of weigh
 }
 NORMS = [name for name in CALLS if name != "batch_frozen"]
 PRESENT = [(True, True), (True, False), (False, True), (False, False)]
-
-
-@pytest.fixture(autouse=True)
-def _float64():
-    with enable_x64(True):
-        yield
-
-
-def enable_x64(on):
-    try:
-        return jax.enable_x64(on)
-    except (AttributeError, TypeError):  # before JAX 0.8
-        from jax.experimental import enable_x64
-
-        return enable_x64(on)
 
 
 def own(name, x, weight=None, bias=None, **more):
@@ -126,7 +112,7 @@ def derivatives(function, name):
 @pytest.mark.parametrize("name", CALLS)
 @settings(max_examples=20)
 @given(st.data())
-def test_first_and_second_derivatives_are_those_of_the_formula(name, data):
+def test_first_and_second_derivatives_are_those_of_the_formula(name, enable_x64, data):
     kinds = PRESENT if name == "group" else PRESENT[:1]  # JAX compiles each, which takes seconds
     present = data.draw(st.sampled_from(kinds), "weight and bias present")
     arrays, rng = numbers(name, present, data.draw(st.integers(0, 2**32), "seed"))
@@ -177,7 +163,7 @@ def test_check_grads(name, weighted, biased):
 
 
 @pytest.mark.parametrize("name", ["batch", "group", "layer", "instance", "rms"])
-def test_check_grads_in_float32(name):
+def test_check_grads_in_float32(name, enable_x64):
     with enable_x64(False):
         arrays, _ = numbers(name, (True, True), 0)
         given = tuple(jnp.asarray(a, jnp.float32) for a in arrays if a is not None)
@@ -206,7 +192,7 @@ def test_float32_and_16_bits_are_float64_rounded(name):
 
 
 @pytest.mark.parametrize("power", [-50, 50])
-def test_second_derivatives_at_any_scale(power):
+def test_second_derivatives_at_any_scale(power, enable_x64):
     """Scaled by a power of two, they are scaled: nothing leaves the range of float32."""
     with enable_x64(False):
         (x, weight, _), rng = numbers("group", (True, True), 0)
@@ -222,6 +208,23 @@ def test_second_derivatives_at_any_scale(power):
 
         factor = 2.0**power
         assert np.array_equal(slope(factor) * np.float32(factor), slope(1.0))
+
+
+@pytest.mark.parametrize("name", ["batch", "group", "layer"])
+def test_second_derivatives_far_from_0(name, enable_x64):
+    """In float32 a mean near 1e6 is rounded: what is left of it after its subtraction is subtracted too."""
+    arrays, rng = numbers(name, (True, True), 0)
+    given = [np.float32(a) for a in (arrays[0] + 1e6, *arrays[1:])]
+    dots, dy = [np.float32(a) for a in like(rng, given)], np.float32(rng.standard_normal(SHAPE))
+
+    def second(function, given, dots):
+        return jax.jvp(jax.grad(lambda *a: jnp.sum(function(name, *a) * dy)), given, dots)[1]
+
+    wide = [a.astype(np.float64) for a in given], [a.astype(np.float64) for a in dots]
+    expected = second(plain, *wide)
+    with enable_x64(False):
+        got = second(own, given, dots)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * float(abs(expected).max()))
 
 
 @pytest.mark.parametrize("name", NORMS)

@@ -11,6 +11,7 @@ jnp = jax.numpy
 from gnref.bridges import jax as bridge  # noqa: E402
 from gnref.bridges.jax import entry, host, primitives  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("float64")
 SIZE, SHAPE = 3, (4, 6, 2)
 CALLS = {
     "batch": (bridge.batch_norm, (), {}, (6,)),
@@ -22,18 +23,6 @@ CALLS = {
     "layer, of all": (bridge.layer_norm, (SHAPE,), {}, SHAPE),
     "rms": (bridge.rms_norm, ((6, 2),), {}, (6, 2)),
 }
-
-
-@pytest.fixture(autouse=True)
-def _float64():
-    try:
-        context = jax.enable_x64(True)
-    except (AttributeError, TypeError):  # before JAX 0.8
-        from jax.experimental import enable_x64
-
-        context = enable_x64(True)
-    with context:
-        yield
 
 
 def function(name):

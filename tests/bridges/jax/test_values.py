@@ -26,15 +26,6 @@ def numbers(shape, params, dtype=np.float32, seed=0):
     return [rng.standard_normal(s).astype(dtype) for s in (shape, params, params, shape)]
 
 
-def enable_x64(on):
-    try:
-        return jax.enable_x64(on)
-    except (AttributeError, TypeError):  # before JAX 0.8
-        from jax.experimental import enable_x64
-
-        return enable_x64(on)
-
-
 def arguments(name, weight, bias):
     between, options, _ = CALLS[name]
     return (*between, weight) if name == "rms_norm" else (*between, weight, bias), options
@@ -43,7 +34,7 @@ def arguments(name, weight, bias):
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", CALLS)
-def test_the_bits_are_those_of_gnref(name, dtype, compiled):
+def test_the_bits_are_those_of_gnref(name, dtype, compiled, enable_x64):
     """y, dx, dweight and dbias; the parameters of 16-bit x are float32, as is usual."""
     x, weight, bias, dy = numbers((4, 6, 5), CALLS[name][2], dtype)
     if np.dtype(dtype).itemsize == 2:

@@ -1,0 +1,26 @@
+"""What the tests of the JAX bridge share."""
+
+import pytest
+
+jax = pytest.importorskip("jax")
+
+
+def switch(on):
+    """A context with or without float64, which JAX leaves out by default."""
+    try:
+        return jax.enable_x64(on)
+    except (AttributeError, TypeError):  # before JAX 0.8
+        from jax.experimental import enable_x64
+
+        return enable_x64(on)
+
+
+@pytest.fixture(scope="session")
+def enable_x64():
+    return switch
+
+
+@pytest.fixture
+def float64():
+    with switch(True):
+        yield
