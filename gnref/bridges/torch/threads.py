@@ -1,8 +1,4 @@
-"""As many threads for gnref's kernels as PyTorch has: `torch.set_num_threads` holds for its layers, too.
-
-Numba's threads are those of OpenMP. Where PyTorch came first they are PyTorch's own, and when Numba starts
-them, it sets their number for both.
-"""
+"""As many threads for gnref's kernels as PyTorch has: `torch.set_num_threads` holds for its layers, too."""
 
 from __future__ import annotations
 
@@ -17,17 +13,6 @@ from gnref.dispatch import status
 ready = status("cpu") == "ready"
 launch: Any = import_module("gnref.kernels.cpu.launch") if ready else None
 numba: Any = import_module("numba") if ready else None
-started = False
-
-
-def start() -> None:
-    """Let Numba start its threads, and PyTorch keep its number."""
-    global started
-    wanted = torch.get_num_threads()
-    launch.uses_prange()
-    if torch.get_num_threads() != wanted:
-        torch.set_num_threads(wanted)
-    started = True
 
 
 class AtMostPyTorchs:
@@ -39,8 +24,7 @@ class AtMostPyTorchs:
         self.before = 0
         if not ready:
             return
-        if not started:
-            start()
+        launch.uses_prange()  # starts Numba's threads, in a way that leaves PyTorch its number
         own, wanted = launch.count_threads(), torch.get_num_threads()
         if own > wanted:
             self.before = own

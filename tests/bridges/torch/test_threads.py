@@ -34,6 +34,13 @@ x = torch.randn(8, 64, 56, 56, requires_grad=True)  # large enough for several t
 GroupNorm(8, 64)(x).backward(x.detach())
 assert torch.get_num_threads() == {number}, torch.get_num_threads()
 """
+KEEPS_BESIDE = """
+import torch
+torch.set_num_threads({number})
+import gnref, numpy
+gnref.group_norm(numpy.ones((8, 64, 56, 56), "f"), 8)
+assert torch.get_num_threads() == {number}, torch.get_num_threads()
+"""
 FORKS = """
 import os
 import torch
@@ -49,9 +56,10 @@ assert os.waitpid(child, 0)[1] == 0
 """
 
 
+@pytest.mark.parametrize("code", [KEEPS, KEEPS_BESIDE], ids=["in a layer", "beside NumPy"])
 @pytest.mark.parametrize("number", [1, 2])
-def test_torch_keeps_its_number(number):
-    run(KEEPS.format(number=number))
+def test_torch_keeps_its_number(number, code):
+    run(code.format(number=number))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork there")
