@@ -67,6 +67,8 @@ suppress_warnings = ["myst.mathjax"]  # it tells that it adds to the line above
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc says it in words
 autodoc_preserve_defaults = True
+# Large, and not needed to read a docstring.
+autodoc_mock_imports = ["torch", "jax", "gnref.bridges.jax.primitives"]
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True

@@ -76,6 +76,23 @@ def test_eps_0_on_a_constant_set(norm):
     assert not dx.any()
 
 
+@pytest.mark.parametrize("shape", [(4, 3, 5), (0, 3, 5), (4, 3, 0)])
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f8"])
+@pytest.mark.parametrize(
+    "backend", [name for name in ("reference", "cpu") if gnref.backends()[name] == "ready"]
+)
+def test_frozen_writes_where_it_is_told_to_and_keeps_the_byte_order(backend, dtype, shape):
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    stats = np.array([1.0, -2.0, 0.5]), np.array([0.5, 1.0, 2.0])
+    y = gnref.batch_norm_frozen(x, *stats, backend=backend)
+    out = np.full_like(x, 7)
+    assert gnref.batch_norm_frozen(x, *stats, out=out, backend=backend) is out
+    assert y.dtype == out.dtype == x.dtype
+    assert np.array_equal(y, out)
+    expected = (x - stats[0][:, None]) / np.sqrt(stats[1][:, None] + 1e-5)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_frozen_with_no_variance_and_no_eps():
     y = gnref.batch_norm_frozen(
         np.ones((1, 2)), np.zeros(2), np.zeros(2), np.ones(2), np.array([3.0, 4.0]), eps=0.0

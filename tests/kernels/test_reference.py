@@ -72,6 +72,10 @@ def test_a_pairwise_sum_is_closer_than_a_running_one():
     assert pairs < running / 4
 
 
+def test_one_channel_without_variance_beside_another():
+    assert reference.reciprocal_std(np.array([0.0, 4.0]), 0.0).tolist() == [0.0, 0.5]
+
+
 @pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e300])
 def test_the_range_of_float64_is_no_limit(scale):
     x5, _, weight, bias = arrays()

@@ -59,6 +59,15 @@ def test_momentum_0_keeps_and_momentum_1_takes_the_new_unbiased_value(norm):
         np.testing.assert_allclose(layer.running_var, new_var if momentum else 2.5)
 
 
+@pytest.mark.parametrize("norm", [gnref.BatchNorm, gnref.InstanceNorm])
+def test_momentum_0_keeps_the_statistics_from_an_infinite_batch(norm):
+    layer = norm(2, momentum=0.0, track_running_stats=True)
+    with np.errstate(all="ignore"):
+        layer.forward(np.full((3, 2, 4), np.inf))
+    assert np.array_equal(layer.running_mean, np.zeros(2))
+    assert np.array_equal(layer.running_var, np.ones(2))
+
+
 def test_momentum_weights_the_new_value():
     layer, x = make("batch", "train", True), batch()
     layer.forward(x)

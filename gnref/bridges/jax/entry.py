@@ -178,34 +178,33 @@ def from_the_first_step(function: Any) -> Any:
 
 
 @from_the_first_step
-def handle(pointer: Any) -> int | None:
+def handle(pointer: Any, interrupted: bool = False) -> int | None:
     """What XLA calls: once for the version, and then for each job.
 
-    Ctrl-C stops a job. Then it is done again, and the program interrupted when XLA has its numbers.
+    Ctrl-C stops a job. Then it is done again, and the program interrupted when XLA has its numbers. Any
+    other error is XLA's to raise: it would be lost here, and leave XLA with numbers that nobody wrote.
     """
     try:
+        if interrupted:  # ctypes drops the pointer when no more of Python runs in this call
+            RECENT.interrupt = ref(pointer, INTERRUPT)
         return answered(pointer)
     except KeyboardInterrupt:
-        RECENT.interrupt = ref(pointer, INTERRUPT)  # ctypes drops it when no more of Python runs in this call
-        again: int | None = handle(pointer)
+        again: int | None = handle(pointer, True)
         return again
+    except BaseException as error:  # the job's, or one of a signal's handler
+        return abi.error(pointer.contents, f"{type(error).__name__}: {error}")
 
 
 def answered(pointer: Any) -> int | None:
-    """Do the job; whatever goes wrong would be lost, and leave XLA with numbers that nobody wrote."""
-    try:
-        frame = pointer.contents
-        if abi.described(frame):
-            return None
-        with RECENT:
-            check_count("attributes", frame.attributes, 1)
-            span = frame.attributes.items[0].contents
-            job, given, into = recalled(string_at(span.start, span.length))
-            job.run(seen(frame.given, given, False), seen(frame.results, into, True))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        return abi.error(pointer.contents, f"{type(error).__name__}: {error}")
+    """Do the job."""
+    frame = pointer.contents
+    if abi.described(frame):
+        return None
+    with RECENT:
+        check_count("attributes", frame.attributes, 1)
+        span = frame.attributes.items[0].contents
+        job, given, into = recalled(string_at(span.start, span.length))
+        job.run(seen(frame.given, given, False), seen(frame.results, into, True))
     return None
 
 

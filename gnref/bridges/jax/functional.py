@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec
 import gnref
 from gnref import passes
 from gnref.arguments import check_params
-from gnref.arrays import check_array, dtype_name
+from gnref.arrays import check_array, dtype_name, library
 from gnref.bridges.jax import primitives
 from gnref.bridges.jax.call import Call
 from gnref.checks import check_eps
@@ -355,6 +355,8 @@ def _normalize(
 ) -> Array:
     """Check everything while JAX traces, and leave the numbers to the primitive."""
     x, weight, bias = _asarray(x, "x"), _asarray(weight, "weight"), _asarray(bias, "bias")
+    _check_known(eps=eps, **axes)
+    eps = check_eps(eps.item() if isinstance(eps, jax.Array) and eps.ndim == 0 else eps)
     view = passes.make_plan(norm, x, "reference", axes).view
     check_params(view, x, weight=weight, bias=bias)
     call = Call(
@@ -363,7 +365,7 @@ def _normalize(
         dtype_name(x.dtype),
         None if weight is None else dtype_name(weight.dtype),
         None if bias is None else dtype_name(bias.dtype),
-        check_eps(eps),
+        eps,
         tuple((name, _plain(value)) for name, value in axes.items() if value is not None),
     )
     arrays = (("x", x), ("weight", weight), ("bias", bias))
@@ -376,7 +378,21 @@ def _asarray(a: Any, name: str) -> Any:
     if a is None and name != "x":
         return None
     check_array(a, name)
-    return a if isinstance(a, jax.Array) else jnp.asarray(a)
+    if isinstance(a, jax.Array):
+        return a
+    if library(a) != "numpy":
+        raise TypeError(f"{name} is a {library(a)} array; expected one of JAX or NumPy")
+    return jnp.asarray(a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("=")))
+
+
+def _check_known(**options: Any) -> None:
+    """Raise if JAX traces an option: it decides what is compiled."""
+    for name, value in options.items():
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+            raise TypeError(
+                f"{name} is traced; expected a value that is known while JAX traces, as {name} is with "
+                f"jax.jit(..., static_argnames={name!r})"
+            )
 
 
 def _gathered(a: Array) -> Array:

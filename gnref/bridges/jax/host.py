@@ -15,7 +15,7 @@ import numpy as np
 from gnref import calculus
 from gnref.axes import Fold
 from gnref.bridges.jax.call import KIND, Call, together
-from gnref.dispatch import kernels, status
+from gnref.dispatch import choose, kernels
 from gnref.passes import Saved, quiet
 
 Array = np.ndarray[Any, Any]
@@ -115,8 +115,8 @@ def number(bits: Array) -> Array:
 
 
 def backend() -> str:
-    """What NumPy arrays take by default."""
-    return "cpu" if status("cpu") == "ready" else "reference"
+    """What NumPy arrays take."""
+    return choose(np.empty(0), None)
 
 
 TASKS: dict[str, Callable[[Call, Arrays, Arrays], None]] = {

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
+from jax.interpreters.xla import apply_primitive
 from jax.sharding import PartitionSpec
 
 from gnref.bridges.jax.beyond import differentiate_again, move_again, second
@@ -35,13 +36,7 @@ def primitive(task: str) -> Any:
     """A primitive that runs a task of `gnref.bridges.jax.host`: arrays of these names in, of those out."""
     p = Primitive(f"gnref_{task}")
     p.multiple_results = True
-    compiled = jax.jit(p.bind, static_argnames=("call", "names", "outs"))
-
-    def run(*arrays: Array, **params: Any) -> Any:
-        with jax.disable_jit(False):  # there is no other way to run it
-            return compiled(*arrays, **params)
-
-    p.def_impl(run)
+    p.def_impl(partial(apply_primitive, p))
     p.def_abstract_eval(types)
     batching.primitive_batchers[p] = partial(batch, p)
     on_host(p, task, results)

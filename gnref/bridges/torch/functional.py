@@ -10,13 +10,15 @@ from typing import Any
 import torch
 
 import gnref
-from gnref.bridges.torch.functions import Call, Norm, differentiable
+from gnref.arrays import DTYPES, dtype_name
+from gnref.bridges.torch.functions import Call, Norm, differentiable, transformed
 from gnref.bridges.torch.memory import Tensor, check_tensor, give, lend
 from gnref.errors import ShapeError
 from gnref.layers.tracking import batch_statistics, moved
 from gnref.passes import Saved, quiet
 
 Function = Callable[..., Tensor]
+Stats = tuple[Any, Any]  # running mean and variance, each a tensor or None
 TAKEN_APART = (
     "running statistics cannot follow a batch that torch.vmap takes apart; expected a layer with "
     "track_running_stats=False, or in evaluation mode, or running statistics for each example"
@@ -63,9 +65,14 @@ def layer_norm(
     """As `torch.nn.functional.layer_norm`."""
 
     def forward(x: Any, weight: Any, bias: Any, backend: str | None) -> Any:
-        return gnref.layer_norm_forward(x, tuple(normalized_shape), weight, bias, eps=eps, backend=backend)
+        return gnref.layer_norm_forward(x, whole(normalized_shape), weight, bias, eps=eps, backend=backend)
 
     return Norm.apply(input, weight, bias, Call(forward))
+
+
+def whole(normalized_shape: Sequence[int] | int) -> tuple[int, ...] | int:
+    """A shape as gnref recalls it best."""
+    return normalized_shape if isinstance(normalized_shape, int) else tuple(normalized_shape)
 
 
 @left_alone
@@ -79,7 +86,7 @@ def rms_norm(
         eps = torch.finfo(wide).eps
 
     def forward(x: Any, weight: Any, bias: Any, backend: str | None) -> Any:
-        return gnref.rms_norm_forward(x, tuple(normalized_shape), weight, eps=eps, backend=backend)
+        return gnref.rms_norm_forward(x, whole(normalized_shape), weight, eps=eps, backend=backend)
 
     return Norm.apply(input, weight, None, Call(forward))
 
@@ -138,7 +145,8 @@ def frozen(
     check_running(input, running_mean, running_var)
     stats = running_mean, running_var
     if running_mean is not None and running_var is not None and differentiable():
-        stats = running_mean.clone(), running_var.clone()  # they may move on before the backward pass
+        # They may move on before the backward pass, and have no derivatives themselves.
+        stats = running_mean.detach().clone(), running_var.detach().clone()
 
     def forward(x: Any, weight: Any, bias: Any, backend: str | None) -> Any:
         mean, var = stats
@@ -146,7 +154,7 @@ def frozen(
             mean, var = lend(mean, "running_mean"), lend(var, "running_var")
         return gnref.batch_norm_frozen_forward(x, mean, var, weight, bias, eps=eps, backend=backend)
 
-    return normalized(Call(forward), input, weight, bias, running_mean)
+    return normalized(Call(forward), input, weight, bias, stats)
 
 
 def tracked(
@@ -163,50 +171,62 @@ def tracked(
     if running_mean is None or running_var is None:
         return Norm.apply(input, weight, bias, call)
 
+    stats = running_mean, running_var
+
     def track(saved: Saved) -> None:
         found = batch_statistics(saved, len(running_mean))
         if found is not None:
-            move(running_mean, found[0], momentum)
-            move(running_var, found[1], momentum)
+            follow(stats, found, momentum)
 
-    if type(momentum) is not float and not isinstance(momentum, Real):
-        raise TypeError(f"momentum is {momentum!r}; expected a number")
+    if type(momentum) is not float:
+        if not isinstance(momentum, Real | torch.Tensor):
+            raise TypeError(f"momentum is {momentum!r}; expected a number")
+        momentum = float(momentum)
     call.track = track
-    y = normalized(call, input, weight, bias, running_mean)
+    y = normalized(call, input, weight, bias, stats)
     if call.saved is None:
         raise RuntimeError(TAKEN_APART)
     return y
 
 
-def normalized(
-    call: Call, input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None
-) -> Tensor:
-    """y; in PyTorch's own operations where torch.func transforms the running statistics, too."""
-    if running_mean is not None and torch._C._functorch.is_functorch_wrapped_tensor(running_mean):
-        return call.in_operations(input, weight, bias)
+def normalized(call: Call, input: Tensor, weight: Tensor | None, bias: Tensor | None, stats: Stats) -> Tensor:
+    """y; in PyTorch's own operations where torch.func maps over the statistics, too, or not over x."""
+    if transformed():
+        wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+        if any(wrapped(stat) for stat in stats if stat is not None) or not wrapped(input):
+            return call.in_operations(input, weight, bias)
     return Norm.apply(input, weight, bias, call)
 
 
-def move(running: Tensor, new: Any, momentum: float) -> None:
-    """Move a running statistic, in place."""
-    if isinstance(new, torch.Tensor):
-        try:
-            running.copy_(moved(running, new.detach(), momentum))
-        except RuntimeError as error:  # vmap's own
-            raise RuntimeError(TAKEN_APART) from error
-        return
-    with quiet():
-        running.copy_(give(moved(lend(running, "a running statistic"), new, momentum)))
+def follow(stats: Stats, found: tuple[Any, Any], momentum: float) -> None:
+    """Move running statistics towards those of a batch, in place."""
+    if isinstance(found[0], torch.Tensor):
+        new = [moved(stat, a.detach(), momentum) for stat, a in zip(stats, found, strict=True)]
+    else:
+        with quiet():
+            new = [
+                give(moved(lend(stat, "a running statistic"), a, momentum))
+                for stat, a in zip(stats, found, strict=True)
+            ]
+    try:
+        for stat, a in zip(stats, new, strict=True):
+            stat.copy_(a)
+    except RuntimeError as error:  # vmap's own
+        raise RuntimeError(TAKEN_APART) from error
 
 
 def check_running(input: Tensor, mean: Tensor | None, var: Tensor | None) -> None:
     """Raise unless running statistics are both there, one of each per channel, or both absent."""
+    check_tensor(input, "x")
     if (mean is None) != (var is None):
         lone, other = ("running_mean", "running_var") if mean is None else ("running_var", "running_mean")
         raise ValueError(f"{lone} is None and {other} is not; expected both or neither")
     for name, stat in (("running_mean", mean), ("running_var", var)):
         if stat is None:
             continue
+        check_tensor(stat, name)
+        if not stat.is_floating_point():
+            raise TypeError(f"{name} has dtype {dtype_name(stat.dtype)}; expected one of {', '.join(DTYPES)}")
         if input.ndim > 1 and stat.shape != input.shape[1:2]:
             raise ShapeError(
                 f"{name} has shape {tuple(stat.shape)}; expected {(input.shape[1],)}, one number per channel "

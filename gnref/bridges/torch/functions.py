@@ -19,9 +19,8 @@ from gnref.bridges.torch.threads import AtMostPyTorchs
 from gnref.passes import Saved
 
 Arrays = tuple[Any, Any, Any]  # x, weight and bias
-Forward = Callable[
-    ..., tuple[Any, Saved]
-]  # forward(x, weight, bias, backend), as gnref's *_forward functions
+# forward(x, weight, bias, backend), as gnref's *_forward functions
+Forward = Callable[..., tuple[Any, Saved]]
 
 # Whether torch.func transforms what is called. Nothing public tells; if it is renamed, calls are slower.
 transformed: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)

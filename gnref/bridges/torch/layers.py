@@ -21,10 +21,7 @@ class Promise:
 class GroupNorm(Promise, nn.GroupNorm):
     r"""`torch.nn.GroupNorm`, computed by `gnref.group_norm`.
 
-    Parameters
-    ----------
-    num_groups, num_channels, eps, affine, bias, device, dtype
-        As in `torch.nn.GroupNorm`. Called with x of shape (N, C, \*spatial).
+    Constructed as that is, and called with x of shape (N, C, \*spatial).
 
     Raises
     ------
@@ -59,10 +56,7 @@ class GroupNorm(Promise, nn.GroupNorm):
 class LayerNorm(Promise, nn.LayerNorm):
     r"""`torch.nn.LayerNorm`, computed by `gnref.layer_norm`.
 
-    Parameters
-    ----------
-    normalized_shape, eps, elementwise_affine, bias, device, dtype
-        As in `torch.nn.LayerNorm`. Called with x of shape (\*leading, \*normalized_shape).
+    Constructed as that is, and called with x of shape (\*leading, \*normalized_shape).
 
     Raises
     ------
@@ -74,7 +68,7 @@ class LayerNorm(Promise, nn.LayerNorm):
     Notes
     -----
     The formula of `GroupNorm`, the mean and variance over the last axes, and a weight for each of their
-    elements: Ba, Kiros & Hinton 2016, eq. 4.
+    elements: Ba, Kiros & Hinton 2016, eq. 3.
 
     Examples
     --------
@@ -91,11 +85,8 @@ class LayerNorm(Promise, nn.LayerNorm):
 class RMSNorm(Promise, nn.RMSNorm):
     r"""`torch.nn.RMSNorm`, computed by `gnref.rms_norm`.
 
-    Parameters
-    ----------
-    normalized_shape, eps, elementwise_affine, device, dtype
-        As in `torch.nn.RMSNorm`: without eps, that of x's dtype (of float32 for 16 bits). Called with x of
-        shape (\*leading, \*normalized_shape).
+    Constructed as that is, and called with x of shape (\*leading, \*normalized_shape). Without eps it is
+    that of x's dtype (of float32 for 16 bits).
 
     Raises
     ------
@@ -148,10 +139,7 @@ class _BatchNorm(Features, nn.modules.batchnorm._BatchNorm):
 class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
     """`torch.nn.BatchNorm1d`, computed by `gnref.batch_norm`.
 
-    Parameters
-    ----------
-    num_features, eps, momentum, affine, track_running_stats, device, dtype
-        As in `torch.nn.BatchNorm1d`. Called with x of shape (N, C) or (N, C, L).
+    Constructed as that is, and called with x of shape (N, C) or (N, C, L).
 
     Raises
     ------
@@ -182,10 +170,7 @@ class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
 class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
     """`torch.nn.BatchNorm2d`, computed by `gnref.batch_norm`.
 
-    Parameters
-    ----------
-    num_features, eps, momentum, affine, track_running_stats, device, dtype
-        As in `torch.nn.BatchNorm2d`. Called with x of shape (N, C, H, W).
+    Constructed as that is, and called with x of shape (N, C, H, W).
 
     Raises
     ------
@@ -216,10 +201,7 @@ class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
 class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
     """`torch.nn.BatchNorm3d`, computed by `gnref.batch_norm`.
 
-    Parameters
-    ----------
-    num_features, eps, momentum, affine, track_running_stats, device, dtype
-        As in `torch.nn.BatchNorm3d`. Called with x of shape (N, C, D, H, W).
+    Constructed as that is, and called with x of shape (N, C, D, H, W).
 
     Raises
     ------
@@ -262,10 +244,7 @@ class _InstanceNorm(Features, nn.modules.instancenorm._InstanceNorm):
 class InstanceNorm1d(_InstanceNorm, nn.InstanceNorm1d):
     """`torch.nn.InstanceNorm1d`, computed by `gnref.instance_norm`.
 
-    Parameters
-    ----------
-    num_features, eps, momentum, affine, track_running_stats, device, dtype
-        As in `torch.nn.InstanceNorm1d`. Called with x of shape (N, C, L) or (C, L).
+    Constructed as that is, and called with x of shape (N, C, L) or (C, L).
 
     Raises
     ------
@@ -291,10 +270,7 @@ class InstanceNorm1d(_InstanceNorm, nn.InstanceNorm1d):
 class InstanceNorm2d(_InstanceNorm, nn.InstanceNorm2d):
     """`torch.nn.InstanceNorm2d`, computed by `gnref.instance_norm`.
 
-    Parameters
-    ----------
-    num_features, eps, momentum, affine, track_running_stats, device, dtype
-        As in `torch.nn.InstanceNorm2d`. Called with x of shape (N, C, H, W) or (C, H, W).
+    Constructed as that is, and called with x of shape (N, C, H, W) or (C, H, W).
 
     Raises
     ------
@@ -320,10 +296,7 @@ class InstanceNorm2d(_InstanceNorm, nn.InstanceNorm2d):
 class InstanceNorm3d(_InstanceNorm, nn.InstanceNorm3d):
     """`torch.nn.InstanceNorm3d`, computed by `gnref.instance_norm`.
 
-    Parameters
-    ----------
-    num_features, eps, momentum, affine, track_running_stats, device, dtype
-        As in `torch.nn.InstanceNorm3d`. Called with x of shape (N, C, D, H, W) or (C, D, H, W).
+    Constructed as that is, and called with x of shape (N, C, D, H, W) or (C, D, H, W).
 
     Raises
     ------

@@ -141,7 +141,7 @@ def apply(
     O, P, A, B, S = x5.shape
     y5, y = room(x5, out)
     if x5.size == 0:
-        return y5
+        return as_given(y5, x5)
     x = flat(x5)
     arrays = x, y, parameter(weight, x5, 1.0), parameter(bias, x5, 0.0), *own(mean, rstd)
     if S > 1:

@@ -1,5 +1,6 @@
 """How compiled programs reach the host: errors come back, threads and large arrays do not hang."""
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -84,6 +85,62 @@ INTERRUPTED = """
 def test_ctrl_c_reaches_the_program_and_leaves_no_wrong_numbers():
     """It comes during the first norm, and again before the second one starts, where it crashed."""
     assert in_a_process_of_its_own(INTERRUPTED) == "3 True True"
+
+
+ALARMS = """
+    import signal, sys, time
+    import jax, jax.numpy as jnp, numpy as np
+    from gnref.bridges.jax import group_norm
+
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit(3))
+
+    @jax.jit
+    def f(x):
+        for _ in range(6):
+            x = group_norm(jnp.tanh(x), 2)
+        return x
+
+    x = jnp.ones((8, 64, 28, 28)).at[0].set(2.0)
+    expected = np.asarray(f(x))
+    start = time.perf_counter()
+    np.asarray(f(x))
+    duration, outcomes = time.perf_counter() - start, set()
+    for i in range(60):
+        signal.setitimer(signal.ITIMER_REAL, duration * (0.1 + 0.8 * i / 60))
+        try:
+            found = np.asarray(f(x))
+            outcomes.add("right" if np.array_equal(found, expected) else "wrong")
+            time.sleep(2 * duration)
+        except SystemExit:
+            pass
+        except ValueError as error:  # XLA's own, of what was raised in a norm
+            assert "SystemExit: 3" in str(error), error
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    print(outcomes <= {"right"})
+"""
+
+
+@foreign
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no such alarms on Windows")
+def test_a_signal_handler_that_raises_crashes_nothing():
+    assert in_a_process_of_its_own(ALARMS) == "True"
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_jax_finds_the_nan_that_it_looks_for(compiled):
+    def norm(x):
+        return bridge.group_norm(x, 2)
+
+    x = jnp.ones((2, 4)).at[0, 0].set(jnp.inf)
+    with jax.debug_nans(True), pytest.raises(FloatingPointError, match="nan"):
+        (jax.jit(norm) if compiled else norm)(x)
+
+
+def test_the_environments_backend_runs(monkeypatch):
+    from gnref import dispatch
+
+    monkeypatch.setattr(dispatch, "FROM_ENVIRONMENT", "reference")
+    assert host.backend() == "reference"
 
 
 def test_a_job_survives_its_description():

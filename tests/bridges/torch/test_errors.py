@@ -116,6 +116,40 @@ def test_a_momentum_that_is_no_number():
     assert torch.equal(layer.running_mean, torch.zeros(6))
 
 
+def test_a_momentum_in_a_tensor_is_a_number():
+    layers = [module.BatchNorm1d(6, momentum=torch.tensor(0.5)) for module in (bridge, nn)]
+    x = torch.randn(3, 6)
+    for layer in layers:
+        layer(x)
+    torch.testing.assert_close(layers[0].running_mean, layers[1].running_mean)
+
+
+C = torch.ones(6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("x", "mean", "var", "error", "told"),
+    [
+        ([1.0], C, C, TypeError, "x has type list; expected a torch.Tensor"),
+        (torch.ones(2, 6), [1.0], C, TypeError, "running_mean has type list; expected a torch.Tensor"),
+        (torch.ones(2, 6), C, C.long(), TypeError, "running_var has dtype int64; expected one of float16"),
+        (torch.ones(6), C, C, ShapeError, r"x .*\(6,\)"),
+    ],
+)
+def test_running_statistics_that_will_not_do(training, x, mean, var, error, told):
+    with pytest.raises(error, match=told):
+        functional.batch_norm(x, mean, var, training=training)
+
+
+def test_a_normalized_shape_that_is_a_number():
+    x = torch.randn(3, 6)
+    for norm in (functional.layer_norm, functional.rms_norm):
+        assert torch.equal(norm(x, 6), norm(x, (6,)))
+        with pytest.raises(ShapeError, match="normalized_shape is 5; expected"):
+            norm(x, 5)
+
+
 def test_running_statistics_in_evaluation_must_be_there():
     with pytest.raises(TypeError, match="running_mean is None; expected an array of shape"):
         functional.batch_norm(torch.randn(3, 6), None, None)

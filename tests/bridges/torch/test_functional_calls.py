@@ -79,6 +79,31 @@ def test_gradients_in_training_move_the_statistics():
         torch.testing.assert_close(own[name], value, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("name", ["running_mean", "running_var", "weight", "bias"])
+@pytest.mark.parametrize("training", [True, False])
+def test_one_of_them_mapped_over(training, name):
+    x, values = torch.randn(5, 8, 2, 2), torch.rand(3, 8) + 0.5
+    results = []
+    for module in (nn, bridge):
+        layer = module.BatchNorm2d(8).train(training)
+
+        def run(value, layer=layer):
+            return func.functional_call(layer, {name: value}, (x,))
+
+        # Of two statistics, torch.nn does not move the one that is not mapped over.
+        kept = [] if name.startswith("running") else layer.buffers()
+        results.append([func.vmap(run)(values), *kept])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_running_statistics_have_no_tangent():
+    x, mean, var = torch.randn(5, 8), torch.zeros(8), torch.ones(8)
+    for f in (bridge.functional.batch_norm, nn.functional.batch_norm):
+        moved = func.jvp(lambda m, v, f=f: f(x, m, v), (mean, var), (mean + 1, var))[1]
+        assert torch.equal(moved, torch.zeros_like(x))
+
+
 def test_one_set_of_statistics_for_many_examples_is_refused():
     layer = bridge.BatchNorm2d(8)
 

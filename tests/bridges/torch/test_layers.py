@@ -140,6 +140,15 @@ def test_16_bits_with_wide_weights_give_16_bits(name, dtype):
         torch.testing.assert_close(found[key].double(), value, rtol=0, atol=2 * unit * size)
 
 
+def test_gradients_of_wide_parameters_are_not_rounded_to_16_bits():
+    own, native = pair("GroupNorm", torch.float32)
+    wide = copy.deepcopy(native).double()
+    x, dy = random((5, 6, 4, 3), 1, torch.bfloat16), random((5, 6, 4, 3), 2, torch.bfloat16)
+    found, expected = step(own, x, dy), step(wide, x.double(), dy.double())
+    for key in ("weight", "bias"):
+        torch.testing.assert_close(found[key].double(), expected[key], rtol=1e-5, atol=1e-5)
+
+
 def test_under_autocast_the_dtype_is_that_of_torch():
     for name in ("BatchNorm2d", "GroupNorm", "LayerNorm"):
         own, native = pair(name, torch.float32)
