@@ -97,6 +97,18 @@ def test_one_of_them_mapped_over(training, name):
         torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("name", ["running_mean", "running_var"])
+def test_one_of_them_mapped_over_with_x(name):
+    x, values = torch.randn(3, 5, 8, 2, 2), torch.rand(3, 8) + 0.5
+    results = []
+    for module in (nn, bridge):
+        layer = module.BatchNorm2d(8).eval()
+        results.append(
+            func.vmap(lambda value, x, a=layer: func.functional_call(a, {name: value}, (x,)))(values, x)
+        )
+    torch.testing.assert_close(*results)
+
+
 def test_running_statistics_have_no_tangent():
     x, mean, var = torch.randn(5, 8), torch.zeros(8), torch.ones(8)
     for f in (bridge.functional.batch_norm, nn.functional.batch_norm):
