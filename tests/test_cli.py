@@ -116,6 +116,13 @@ def test_axes_prints_and_saves_and_overwrites_only_when_told(tmp_path, capsys):
     assert cli.main([*words, "--overwrite"]) == 0
 
 
+def test_python_m_gnref_is_the_command():
+    words = [sys.executable, "-m", "gnref", "check", "--norm", "grp"]
+    told = subprocess.run(words, capture_output=True, text=True)
+    assert told.returncode == 2
+    assert told.stderr.startswith("gnref check: --norm is 'grp'; expected one of")
+
+
 def test_a_missing_extra_is_named(monkeypatch, capsys):
     monkeypatch.setattr(cli, "find_spec", lambda name: None)
     assert cli.main(["check"]) == 2

@@ -28,6 +28,7 @@ ORDER = [
     "testing",
     "teaching",
     "cli",
+    "__main__",
 ]
 MODULES = {
     ".".join(path.relative_to(GNREF.parent).with_suffix("").parts).removesuffix(".__init__"): path

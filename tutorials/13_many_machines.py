@@ -118,8 +118,8 @@ assert np.concatenate(two).var() == 1
 # %% [markdown]
 # ### Exercise 13.2: merge the shards
 #
-# `counts` has the shape (R,), one for each rank; `means` and `M2` have (R, C). Return the mean and the biased
-# variance of the whole batch, (C,) each.
+# `counts` has the shape (R,), one for each rank, and may have a 0; `means` and `M2` have (R, C). Return the
+# mean and the biased variance of the whole batch, (C,) each.
 
 
 # %% tags=["exercise"]
@@ -143,7 +143,9 @@ check("merge_shards", merge_shards)
 #     return mean, (M2.sum(0) + between) / n
 # ```
 #
-# A rank without examples has the count 0, and says nothing.
+# A rank without examples has the count 0, and adds nothing. On paper
+# `(weights * means**2).sum(0) - n * mean**2` is "between" as well; [tutorial 10](10_stable_and_fast) shows
+# what such a difference loses far from 0, where one of the batches of the check is.
 #
 # </details>
 
@@ -199,9 +201,10 @@ themed(draw, "The average of the shards' variances stays at 0.9; that of the who
 # ## All of it
 #
 # `gnref.distributed` merges so, in float64 and in the order of the ranks. It asks little of a communicator:
-# its size, and `Ialltoallv`, which sends a row to each rank, and takes one from each. So that you need no
-# second machine, ranks here are threads of one process. They exchange what machines would; how long that
-# takes on a network, they cannot tell.
+# its size, whether all its ranks are in one group, and `Ialltoallv`, which sends a row to each rank, and
+# takes one from each. A row begins with a 1, which marks it as come. So that you need no second machine,
+# ranks here are threads of one process. They exchange what machines would; how long that takes on a network,
+# they cannot tell.
 
 # %%
 show_source(ThreadComm.Ialltoallv, "self.calls +=", "return")
@@ -288,9 +291,9 @@ check("shard_dx", shard_dx)
 
 # %%
 N, C, H, W = 32, 256, 56, 56
-sent = 8 * (2 * C + 1 + 2 * C)  # bytes, forward and backward, in float64
+sent = 8 * ((1 + 2 * C + 1) + (1 + 2 * C))  # bytes, forward and backward: rows of float64, each behind a 1
 held = 4 * N * C * H * W
-assert (sent, f"{held / 1e6:.0f}") == (8200, "103")
+assert (sent, f"{held / 1e6:.0f}") == (8216, "103")
 print(f"{sent:,} bytes from each rank, of a shard of {held / 1e6:.0f} MB")
 
 # %% [markdown]
@@ -317,7 +320,8 @@ assert len(set(sentences)) == 1
 print(sentences[0])
 
 # %% [markdown]
-# A rank that died says nothing. Then the others give up after `timeout` seconds, and name it.
+# If a process is killed, `mpiexec` ends all of them, and says so. A rank that has left the program, hangs, or
+# is on a machine that is gone says nothing: then the others give up after `timeout` seconds, and name it.
 #
 # ## Where to go next
 #

@@ -32,7 +32,8 @@ class SyncBatchNorm(BatchNorm):
         As from `gnref.BatchNorm`.
     RankError
         As from `sync_batch_norm`; nothing has changed then. In training also where another rank goes back
-        before it went forward.
+        before it went forward, and where ranks differ in momentum, in whether they track running statistics,
+        or in num_batches_tracked: a layer that was restored at another step, or is not the same one.
 
     Notes
     -----
@@ -40,6 +41,9 @@ class SyncBatchNorm(BatchNorm):
     whole batch, move by the same bits on every rank, and ``grads`` are those of the whole batch, as
     from `sync_batch_norm_backward`. If your training loop adds or averages the gradients of all parameters
     over R ranks, divide these by R first: they then come out as the others do.
+
+    Ctrl-C may interrupt one rank before a step and another one after it: then the layers differ by that
+    step, and the next forward pass says so (RankError). Restore all ranks from one `state_dict`.
 
     A deep copy has the same communicator. pickle takes no communicator but ``MPI.COMM_WORLD`` and
     ``MPI.COMM_SELF``: save `state_dict`.
@@ -88,7 +92,7 @@ class SyncBatchNorm(BatchNorm):
         """Return the y of this rank's shard, and keep what `backward` needs; see `gnref.BatchNorm`."""
         if self.mode != "train":
             return super().forward(x)
-        self._saved, self._frozen = None, False
+        self._saved = None
         options = (self.comm, self.eps, self.channel_axis, self.timeout)
         y, self._saved = forward(x, self.weight, self.bias, *options, layer=self)
         if self.track_running_stats:

@@ -9,9 +9,10 @@ the order of the ranks and in float64, so the statistics and dweight and dbias h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, fields
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from gnref.arrays import check_array, dtype_name, library
 from gnref.axes import View, view
 from gnref.checks import check_eps
 from gnref.dispatch import choose, kernels
-from gnref.distributed.ranks import gather, together
+from gnref.distributed.ranks import check_timeout, gather, together
 from gnref.errors import ShapeError
 from gnref.kernels.reference import reciprocal_std
 from gnref.layers import BatchNorm
@@ -83,6 +84,11 @@ class SyncSaved:
         shape, dtype = self.x.shape, dtype_name(self.x.dtype)
         return f"<SyncSaved of batch norm: shard {shape} {dtype}, {self.count} elements per channel in all>"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy all but the communicator: ranks cannot be copied."""
+        memo[id(self.comm)] = self.comm
+        return type(self)(*(deepcopy(getattr(self, field.name), memo) for field in fields(self)))
+
 
 def forward(
     x: Array,
@@ -98,10 +104,11 @@ def forward(
 
     def prepare() -> tuple[Shard, list[str]]:
         shard = look(x, weight, bias, eps, channel_axis, layer)
-        return shard, ["is in sync_batch_norm_forward", *terms(shard, x, weight, bias)]
+        return shard, ["is in sync_batch_norm_forward", *terms(shard, x, weight, bias, layer)]
 
     (v, backend, eps, own), number = together(comm, timeout, prepare)
-    rows = gather(comm, np.concatenate([[own.n], own.mean, own.M2]), float(timeout))
+    limit = check_timeout(timeout)
+    rows = gather(comm, np.concatenate([[own.n], own.mean, own.M2]), limit)
     with quiet():
         count, mean, M2 = reduce(merge, map(unpacked, rows))
     if count == 1 and mean.size:
@@ -115,9 +122,7 @@ def forward(
         x5, weight5, bias5 = fold(v, x, weight, bias)
         y5 = kernels(backend).apply(x5, mean[None], rstd[None], weight5, bias5)
         y = finish(v, y5, x, None, None)
-    return y, SyncSaved(
-        x, weight, bias, eps, mean, var, rstd, count, v, backend, comm, float(timeout), number
-    )
+    return y, SyncSaved(x, weight, bias, eps, mean, var, rstd, count, v, backend, comm, limit, number)
 
 
 class Shard(NamedTuple):
@@ -152,13 +157,26 @@ def look(
     return Shard(v, backend, eps, Moments(count, mean[0], M2[0]))
 
 
-def terms(shard: Shard, x: Array, weight: Array | None, bias: Array | None) -> list[str]:
+def terms(
+    shard: Shard, x: Array, weight: Array | None, bias: Array | None, layer: BatchNorm | None
+) -> list[str]:
     """What must be the same on every rank, in words."""
     C, dtype = shard.moments.mean.size, dtype_name(x.dtype)
     found = [f"has C = {C}", f"has x in {dtype}", f"has eps = {shard.eps!r}"]
     for name, param in {"weight": weight, "bias": bias}.items():
         found.append(f"has no {name}" if param is None else f"has a {name} of {dtype_name(param.dtype)}")
+    if layer is not None:
+        found += tracking(layer)
     return found
+
+
+def tracking(layer: BatchNorm) -> list[str]:
+    """What must be the same for running statistics to stay the same, in words."""
+    if not layer.track_running_stats:
+        return ["does not track running statistics"]
+    momentum = None if layer.momentum is None else float(layer.momentum)
+    number = f"is at batch number {layer.num_batches_tracked}"
+    return ["tracks running statistics", f"has momentum = {momentum}", number]
 
 
 def unpacked(row: Array) -> Moments:

@@ -163,7 +163,7 @@ def check_timeout(timeout: Any) -> float:
     try:
         seconds = float(timeout)
     except OverflowError:
-        seconds = math.inf
+        seconds = -math.inf if timeout < 0 else math.inf
     if not seconds > 0:
         raise ValueError(f"timeout is {timeout!r}; expected a number of seconds > 0")
     return seconds

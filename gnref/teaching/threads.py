@@ -24,7 +24,7 @@ class ThreadComm:
     rank, size : int
         Which rank this is, and how many there are.
     boxes : dict
-        Shared by all ranks: for every exchange, in their order, what each rank sends.
+        Shared by all ranks: by the number of an exchange, until all have sent, what each rank sends.
     errors : list
         Shared by all ranks: what ended one of them.
     """
@@ -52,6 +52,8 @@ class ThreadComm:
         self.calls += 1
         box = self.boxes.setdefault(self.calls, {})
         box[self.rank] = send.copy()
+        if len(box) == self.size:  # nobody will look for it
+            self.boxes.pop(self.calls, None)
         return Request(box, self, received)
 
 

@@ -200,6 +200,40 @@ def test_a_deep_copy_is_another_layer_on_the_same_ranks():
         assert not np.array_equal(layer.running_mean, copied.running_mean)
 
 
+@pytest.mark.parametrize(
+    ("odd", "told"),
+    [
+        ({"momentum": 0.2}, "rank 1 has momentum = 0.2 and rank 0 has momentum = 0.1"),
+        ({"momentum": None}, "rank 1 has momentum = None and rank 0 has momentum = 0.1"),
+        (
+            {"track_running_stats": False},
+            "rank 1 does not track running statistics and rank 0 tracks running statistics",
+        ),
+        ({"num_batches_tracked": 5}, "rank 1 is at batch number 5 and rank 0 is at batch number 1"),
+    ],
+)
+def test_layers_whose_running_statistics_would_part_are_told(odd, told):
+    def steps(layer, rank):
+        layer(batch(0)[0])
+        if rank == 1:
+            vars(layer).update({name: np.asarray(v) if name[0] == "n" else v for name, v in odd.items()})
+        before = layer.state_dict()
+        with pytest.raises(RankError) as raised:
+            layer(batch(1)[0])
+        assert all(np.array_equal(before[name], value) for name, value in layer.state_dict().items())
+        return str(raised.value)
+
+    assert {said for _, said in trained(steps)} == {f"{told}; expected the same on every rank"}
+
+
+def test_a_momentum_is_the_same_in_every_type_of_number():
+    def steps(layer, rank):
+        layer.momentum = (1, 1.0, np.float32(1))[rank]
+        return layer(batch(0)[0])
+
+    assert len(trained(steps)) == 3
+
+
 def test_state_travels_to_batch_norm_and_back():
     ((layer, _),) = trained(lambda layer, rank: layer(batch(0)[0]), size=1)
     alone = gnref.BatchNorm(3, dtype="float64")

@@ -1,5 +1,7 @@
 """Shards and the whole batch, on ranks that are threads: many splits, and the edges."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 import gnref
 from gnref.distributed import SyncSaved, passes, sync_batch_norm_backward, sync_batch_norm_forward
 from gnref.distributed.passes import Moments, merge
-from gnref.teaching.threads import on_ranks
+from gnref.teaching.threads import ThreadComm, on_ranks
 
 
 def split(x, edges):
@@ -219,6 +221,29 @@ def test_no_input_is_written_and_two_backward_passes_are_the_same():
     for once, twice in on_ranks(2, work):
         assert all(np.array_equal(a, b) for a, b in zip(once, twice, strict=True))
     assert all(np.array_equal(a, b) for a, b in zip((x, dy, weight, bias), before, strict=True))
+
+
+def test_a_deep_copy_of_saved_is_on_the_same_ranks():
+    x, dy, weight, _ = batch()
+
+    def work(comm):
+        comm.__class__ = Uncopied
+        _, saved = sync_batch_norm_forward(x, weight, comm=comm, timeout=60)
+        copied, again = copy.deepcopy([saved, saved])
+        assert copied is again
+        assert copied.comm is comm
+        assert not np.shares_memory(copied.x, saved.x)
+        return sync_batch_norm_backward(dy, saved)[0], sync_batch_norm_backward(dy, copied)[0]
+
+    for right, found in on_ranks(2, work):
+        assert np.array_equal(right, found)
+
+
+class Uncopied(ThreadComm):
+    """A communicator that cannot be copied, as MPI's cannot but for the world."""
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("not the world")
 
 
 def test_ranks_may_have_pictures_of_different_sizes():

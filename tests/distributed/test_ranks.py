@@ -116,6 +116,53 @@ def test_one_that_stops_between_the_words_and_the_numbers(monkeypatch):
     assert "no answer from rank 1 within 0.5 s" in str(first) == str(third)
 
 
+def go_back_functions(comm):
+    x = np.random.default_rng(comm.Get_rank()).standard_normal((4, 3))
+    _, saved = sync_batch_norm_forward(x, comm=comm, timeout=1)
+    return lambda: sync_batch_norm_backward(x, saved)
+
+
+def go_back_layer(comm):
+    x = np.random.default_rng(comm.Get_rank()).standard_normal((4, 3))
+    layer = SyncBatchNorm(3, comm=comm, timeout=1)
+    layer.forward(x)
+    return lambda: layer.backward(x)
+
+
+@pytest.mark.parametrize("after_forward", [go_back_functions, go_back_layer])
+def test_one_that_does_not_go_back_is_named(after_forward, monkeypatch):
+    monkeypatch.setattr("gnref.dispatch.FROM_ENVIRONMENT", "reference")  # nothing to compile within a second
+    done = Event()
+
+    def work(comm):
+        backward = after_forward(comm)
+        if comm.Get_rank() == 1:
+            return done.wait(60)
+        try:
+            return backward()
+        finally:
+            done.set()
+
+    first, _, third = outcomes(3, work)
+    assert "no answer from rank 1 within 1 s" in str(first) == str(third)
+
+
+@pytest.mark.parametrize("after_forward", [go_back_functions, go_back_layer])
+def test_one_that_stops_between_the_words_and_the_numbers_of_backward(after_forward, monkeypatch):
+    monkeypatch.setattr("gnref.dispatch.FROM_ENVIRONMENT", "reference")
+    passes = iter(["forward", "backward"])
+
+    def stops(comm, row, timeout):
+        if comm.Get_rank() == 1 and next(passes) == "backward":
+            raise KeyError("stopped")
+        return gather(comm, row, timeout)
+
+    monkeypatch.setattr("gnref.distributed.passes.gather", stops)
+    first, second, third = outcomes(3, lambda comm: after_forward(comm)())
+    assert type(second) is KeyError
+    assert "no answer from rank 1 within 1 s" in str(first) == str(third)
+
+
 def test_a_communicator_is_not_used_again_after_silence():
     ((first, second),) = on_ranks(1, lambda comm: [str(error) for error in twice(Half(comm))])
     assert "no answer from some rank within 0.1 s" in first
@@ -261,6 +308,7 @@ def test_gnref_itself_needs_neither_mpi4py_nor_this_package():
         ({"x": np.ones((2, 8))}, "rank 1 has C = 8 and rank 0 has C = 3"),
         ({"x": np.ones((2, 3), "float32")}, "rank 1 has x in float32 and rank 0 has x in float64"),
         ({"eps": 1e-3}, "rank 1 has eps = 0.001 and rank 0 has eps = 1e-05"),
+        ({"eps": 1.1e-5}, "rank 1 has eps = 1.1e-05 and rank 0 has eps = 1e-05"),
         ({"weight": np.ones(3)}, "rank 1 has a weight of float64 and rank 0 has no weight"),
     ],
 )
@@ -331,5 +379,16 @@ def test_words_that_cannot_be_encoded_arrive_all_the_same():
 
 def test_a_timeout_beyond_all_floats_is_for_ever():
     assert ranks.check_timeout(10**400) == math.inf
-    with pytest.raises(ValueError, match="timeout is"):
-        ranks.check_timeout(-1)
+    for odd in (-1, -(10**400)):
+        with pytest.raises(ValueError, match="timeout is"):
+            ranks.check_timeout(odd)
+
+
+def test_one_rank_may_wait_for_longer_than_all_floats():
+    x = np.eye(2)
+
+    def work(comm):
+        _, saved = sync_batch_norm_forward(x, comm=comm, timeout=(10**400, 60)[comm.Get_rank()])
+        return saved.timeout, sync_batch_norm_backward(x, saved)[0].shape
+
+    assert on_ranks(2, work) == [(math.inf, (2, 2)), (60.0, (2, 2))]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gnref.teaching.exercises.exercise import Exercise, Mistake
+from gnref.teaching.exercises.exercise import Exercise, Mistake, Symptom
 from gnref.teaching.exercises.truth import Truth
 from gnref.testing import data
 from gnref.testing.problems import Array, Problem
@@ -48,11 +48,20 @@ CROSSING = Exercise(
     solution='crossing = {"layer"}\n',
     oracle=lambda problem: {"layer"},
     mistakes=tuple(map(mistake, answers())),
+    symptoms=(
+        Symptom(
+            "another name",
+            lambda got, right, problem: not got <= {*TOO_MANY, "layer"},
+            'Your set has something else in it than the four names: `"batch"`, `"instance"`, `"group"` and '
+            '`"layer"`, in small letters.',
+        ),
+    ),
 )
 
 # 13.2 and 13.3: a batch in shards.
 
-CUTS = ((8, 3), (1, 6), (2, 2), (5, 4))  # the sizes of the first two shards: counts matter
+CUTS = ((8, 3), (1, 6), (2, 2), (5, 4), (0, 6), (3, 7))  # the sizes of the first two shards: counts matter
+OFFSETS = (3.0, 3.0, 3.0, 3.0, 3.0, 1e6)  # in the last one a difference of squares shows
 
 
 def sizes(problem: Problem) -> list[int]:
@@ -66,7 +75,7 @@ def batches() -> list[Problem]:
     found = []
     for seed in range(len(CUTS)):
         shape = (13 + seed, 3 + seed % 2)
-        x = data.values("normal", shape, seed) + np.arange(shape[0])[:, None] / 2 + 3.0
+        x = data.values("normal", shape, seed) + np.arange(shape[0])[:, None] / 2 + OFFSETS[seed]
         dy, weight = data.values("normal", shape, seed + 10), data.values("normal", shape[1:], seed + 20)
         found.append(Problem("batch", x, dy + 0.5, weight=weight + 2.0, eps=0.1, seed=seed))
     return found
@@ -80,8 +89,8 @@ def in_shards(problem: Problem, a: Array) -> list[Array]:
 def shard_moments(problem: Problem) -> tuple[Any, ...]:
     """Counts (R,), means and M2 (R, C)."""
     shards = in_shards(problem, problem.x)
-    means = np.stack([shard.mean(0) for shard in shards])
-    M2 = np.stack([((shard - shard.mean(0)) ** 2).sum(0) for shard in shards])
+    means = np.stack([shard.sum(0) / max(len(shard), 1) for shard in shards])
+    M2 = np.stack([((shard - mean) ** 2).sum(0) for shard, mean in zip(shards, means, strict=True)])
     return np.array(sizes(problem)), means, M2
 
 
@@ -105,6 +114,14 @@ def second_shard(problem: Problem) -> tuple[Any, ...]:
 def second_dx(problem: Problem) -> Array:
     """From the kit's exact oracle."""
     return in_shards(problem, np.asarray(Truth(problem)["dx"]))[1]
+
+
+def over_ranks(got: Any, right: Any, problem: Problem) -> bool:
+    """Whether the sums were divided by the number of ranks."""
+    dy, x, mean, rstd, weight, counts, sums = second_shard(problem)
+    sum_dy, sum_dy_xhat = sums.sum(0) / len(counts)
+    theirs = weight * rstd * (dy - sum_dy - (x - mean) * rstd * sum_dy_xhat)
+    return np.shape(got) == np.shape(theirs) and bool(np.allclose(got, theirs, rtol=1e-9, atol=1e-9))
 
 
 MERGE_SHARDS = Exercise(
@@ -274,6 +291,14 @@ def shard_dx(dy, x, mean, rstd, weight, counts, sums):
             "weight * rstd * (dy",
             "rstd * (weight * dy",
             "You weight dy, but not the two sums, which are of dy without the weight.",
+        ),
+    ),
+    symptoms=(
+        Symptom(
+            "the number of ranks",
+            over_ranks,
+            "Your two sums are divided by the number of ranks, `len(counts)`. Means are over all examples: n "
+            "is the sum of the counts.",
         ),
     ),
 )

@@ -19,7 +19,7 @@ W = np.ones(16)
 
 
 def call(x=X, weight=W, bias=W, **options):
-    return lambda: sync_batch_norm_forward(x, weight, bias, comm=COMM, **options)
+    return lambda: sync_batch_norm_forward(x, weight, bias, comm=COMM, **{"timeout": 60, **options})
 
 
 def backward(dy, call=0):
@@ -28,7 +28,7 @@ def backward(dy, call=0):
 
 
 def layer(x):
-    return lambda: SyncBatchNorm(16, comm=COMM).forward(x)
+    return lambda: SyncBatchNorm(16, comm=COMM, timeout=60).forward(x)
 
 
 _, call_one = call()()
@@ -73,5 +73,5 @@ odd = int(sys.argv[1])
 for name, (bad, good) in CASES.items():
     report(name, bad if odd == RANK else good)
 one = np.ones((int(odd == RANK), 16))  # one element per channel, in the whole batch
-report("one element", lambda: sync_batch_norm(one, comm=COMM))
+report("one element", lambda: sync_batch_norm(one, comm=COMM, timeout=60))
 report("after all", GOOD)

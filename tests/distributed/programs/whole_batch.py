@@ -13,6 +13,7 @@ from gnref.distributed import SyncBatchNorm, sync_batch_norm_backward, sync_batc
 
 COMM = MPI.COMM_WORLD
 RANK, R = COMM.Get_rank(), COMM.Get_size()
+RANKS = {"comm": COMM, "timeout": 60}
 LIMIT = {"float64": 1e-12, "float32": 4e-6, "bfloat16": 6e-2, "float16": 8e-3}
 SPLITS = {
     "equal": lambda N: np.linspace(0, N, R + 1).round().astype(int),
@@ -40,7 +41,7 @@ def check(dtype, offset, split, channel_axis, params):
     dx, dweight, dbias = gnref.backward(dy, saved)
     edges = SPLITS[split](len(x))
     mine = slice(edges[RANK], edges[RANK + 1])
-    y_shard, own = sync_batch_norm_forward(x[mine], weight, bias, comm=COMM, channel_axis=channel_axis)
+    y_shard, own = sync_batch_norm_forward(x[mine], weight, bias, channel_axis=channel_axis, **RANKS)
     dx_shard, *grads = sync_batch_norm_backward(dy[mine], own)
     assert own.count == x.size // 5
     near(dtype, y_shard, y[mine])
@@ -68,7 +69,7 @@ def same_bits(*arrays):
 
 def check_layer(split, momentum, dtype):
     whole = gnref.BatchNorm(5, momentum=momentum, dtype=dtype)
-    layer = SyncBatchNorm(5, comm=COMM, momentum=momentum, dtype=dtype)
+    layer = SyncBatchNorm(5, momentum=momentum, dtype=dtype, **RANKS)
     rng = np.random.default_rng(3)
     weight, bias = rng.standard_normal((2, 5)).astype(dtype)
     for each in (whole, layer):
@@ -107,10 +108,11 @@ def check_communicators():
         sizes = [rank + 2 for rank in range(comm.Get_size())]
         x = np.random.default_rng(0).standard_normal((sum(sizes), 3))
         mine = np.split(x, np.cumsum(sizes)[:-1])[comm.Get_rank()]
-        _, saved = sync_batch_norm_forward(mine, comm=comm)
+        _, saved = sync_batch_norm_forward(mine, comm=comm, timeout=60)
         near(np.float64, saved.mean, x.mean(0))
         near(np.float64, saved.var, x.var(0))
         assert copy.deepcopy(SyncBatchNorm(3, comm=comm)).comm is comm
+        assert copy.deepcopy(saved).comm is comm
         comm.Free()
     with pytest.raises(ValueError, match="comm is the null communicator"):
         sync_batch_norm_forward(np.ones((2, 3)), comm=MPI.COMM_NULL)
