@@ -65,11 +65,11 @@ def sync_batch_norm(
     Notes
     -----
     ``y = (x - mean) / sqrt(var + eps) * weight + bias``, with the mean and variance over N and the spatial
-    axes of all shards (Ioffe & Szegedy 2015, Algorithm 1). Two exchanges: a kilobyte of words, to agree, and
-    2C + 1 numbers, from each rank to each, with a 1 before each that tells that it has come. Statistics are
+    axes of all shards (Ioffe & Szegedy 2015, Algorithm 1). Two exchanges, from each rank to each: a kilobyte
+    of words, to agree, and 2C + 1 numbers. A 1 before each message shows that it has come. Statistics are
     merged in float64 in the order of the ranks (Chan, Golub & LeVeque 1979), and one float64 holds the mean:
-    at an offset of d spreads y is off by some d * 1e-16, dx by as much of dy, and dweight by as much of
-    dbias. In float64 the squares of x must be in its range: x up to 1e150.
+    where that is d standard deviations from 0, y is off by some d * 1e-16, dx by that part of dy, and dweight
+    by that part of dbias. In float64 the squares of x must be in its range: x up to 1e150.
 
     One thread at a time, and no other unfinished exchange, on one communicator: ``comm.Dup()`` makes another.
     Which rank is silent is told as far as MPI shows it (MPICH: up to 32 ranks; among more, some that only

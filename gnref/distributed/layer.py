@@ -42,8 +42,9 @@ class SyncBatchNorm(BatchNorm):
     from `sync_batch_norm_backward`. If your training loop adds or averages the gradients of all parameters
     over R ranks, divide these by R first: they then come out as the others do.
 
-    Ctrl-C may interrupt one rank before a step and another one after it: then the layers differ by that
-    step, and the next forward pass says so (RankError). Restore all ranks from one `state_dict`.
+    Ctrl-C may reach one rank before a step and another one after it. Layers with running statistics then
+    differ by that step, and the next forward pass says so (RankError): restore all ranks from one
+    `state_dict`. Ctrl-C during an exchange ends the use of the communicator.
 
     A deep copy has the same communicator. pickle takes no communicator but ``MPI.COMM_WORLD`` and
     ``MPI.COMM_SELF``: save `state_dict`.

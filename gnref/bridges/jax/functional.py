@@ -35,7 +35,8 @@ def batch_norm(
     Parameters
     ----------
     x : array, (N, C, \*spatial)
-        A JAX or NumPy array of float16, bfloat16, float32 or float64. At least two dimensions.
+        A JAX or NumPy array of float16, bfloat16, float32 or float64, which JAX makes float32 unless
+        `jax_enable_x64` is on. At least two dimensions.
     weight, bias : array, (C,), optional
         Scale and shift of each channel; absent, 1 and 0.
     eps : float
@@ -58,7 +59,7 @@ def batch_norm(
     ValueError
         eps negative or not finite; arrays placed on different devices, which JAX refuses to combine.
     TypeError
-        Not a floating-point array, or a traced eps.
+        Not a floating-point array, or an option, such as eps, that JAX traces.
 
     Notes
     -----
@@ -92,7 +93,8 @@ def instance_norm(
     Parameters
     ----------
     x : array, (N, C, \*spatial)
-        A JAX or NumPy array of float16, bfloat16, float32 or float64. At least two dimensions.
+        A JAX or NumPy array of float16, bfloat16, float32 or float64, which JAX makes float32 unless
+        `jax_enable_x64` is on. At least two dimensions.
     weight, bias : array, (C,), optional
         Scale and shift of each channel; absent, 1 and 0.
     eps : float
@@ -113,7 +115,7 @@ def instance_norm(
     ValueError
         eps negative or not finite; arrays placed on different devices, which JAX refuses to combine.
     TypeError
-        Not a floating-point array, or a traced eps.
+        Not a floating-point array, or an option, such as eps, that JAX traces.
 
     Notes
     -----
@@ -145,7 +147,8 @@ def group_norm(
     Parameters
     ----------
     x : array, (N, C, \*spatial)
-        A JAX or NumPy array of float16, bfloat16, float32 or float64. At least two dimensions.
+        A JAX or NumPy array of float16, bfloat16, float32 or float64, which JAX makes float32 unless
+        `jax_enable_x64` is on. At least two dimensions.
     num_groups : int
         G, a positive integer that divides C. G = 1 is the paper's layer norm, G = C instance norm.
     weight, bias : array, (C,), optional
@@ -168,7 +171,7 @@ def group_norm(
     ValueError
         eps negative or not finite; arrays placed on different devices, which JAX refuses to combine.
     TypeError
-        Not a floating-point array, or a traced eps.
+        Not a floating-point array, or an option, such as eps, that JAX traces.
 
     Notes
     -----
@@ -221,7 +224,7 @@ def layer_norm(
     ValueError
         eps negative or not finite; arrays placed on different devices, which JAX refuses to combine.
     TypeError
-        Not a floating-point array, or a traced eps.
+        Not a floating-point array, or an option, such as eps, that JAX traces.
 
     Notes
     -----
@@ -269,7 +272,7 @@ def rms_norm(
     ValueError
         eps negative or not finite; arrays placed on different devices, which JAX refuses to combine.
     TypeError
-        Not a floating-point array, or a traced eps.
+        Not a floating-point array, or an option, such as eps, that JAX traces.
 
     Notes
     -----
@@ -301,21 +304,22 @@ def batch_norm_frozen(
     Parameters
     ----------
     x : array, (N, C, \*spatial)
-        A JAX or NumPy array of float16, bfloat16, float32 or float64. At least two dimensions.
+        A JAX or NumPy array of float16, bfloat16, float32 or float64, which JAX makes float32 unless
+        `jax_enable_x64` is on. At least two dimensions.
     running_mean, running_var : array, (C,)
         The statistics; constants, without a gradient.
     weight, bias : array, (C,), optional
         Scale and shift of each channel; absent, 1 and 0.
     eps : float
-        Added to the running_var, inside the square root. >= 0.
+        Added to running_var, inside the square root. >= 0.
     channel_axis : int
         Which axis of x is C: any but 0; -1 is channels last.
 
     Returns
     -------
     y : jax.Array
-        Of x's shape and dtype. Nothing is promoted: 16-bit x with float32 weights, the usual mix, is
-        computed wider than both and gives 16 bits back.
+        Of x's shape and dtype: 16-bit x with float32 weights, the usual mix, is computed in float32 and
+        gives 16 bits back.
 
     Raises
     ------
@@ -324,7 +328,7 @@ def batch_norm_frozen(
     ValueError
         eps negative or not finite; arrays placed on different devices, which JAX refuses to combine.
     TypeError
-        Not a floating-point array, or a traced eps.
+        Not a floating-point array, or an option, such as eps, that JAX traces.
 
     Notes
     -----
@@ -346,7 +350,12 @@ def batch_norm_frozen(
         for a, name in ((running_mean, "running_mean"), (running_var, "running_var"))
     ]
     return gnref.batch_norm_frozen(
-        own[0], *running, *own[1:], eps=eps, channel_axis=channel_axis, backend="reference"
+        own[0],
+        *running,
+        *own[1:],
+        eps=_known_eps(eps, channel_axis=channel_axis),
+        channel_axis=channel_axis,
+        backend="reference",
     )
 
 
@@ -355,8 +364,7 @@ def _normalize(
 ) -> Array:
     """Check everything while JAX traces, and leave the numbers to the primitive."""
     x, weight, bias = _asarray(x, "x"), _asarray(weight, "weight"), _asarray(bias, "bias")
-    _check_known(eps=eps, **axes)
-    eps = check_eps(eps.item() if isinstance(eps, jax.Array) and eps.ndim == 0 else eps)
+    eps = _known_eps(eps, **axes)
     view = passes.make_plan(norm, x, "reference", axes).view
     check_params(view, x, weight=weight, bias=bias)
     call = Call(
@@ -385,14 +393,15 @@ def _asarray(a: Any, name: str) -> Any:
     return jnp.asarray(a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("=")))
 
 
-def _check_known(**options: Any) -> None:
-    """Raise if JAX traces an option: it decides what is compiled."""
-    for name, value in options.items():
+def _known_eps(eps: Any, **axes: Any) -> float:
+    """eps as a number; raise if JAX traces it or another option: they decide what is compiled."""
+    for name, value in {"eps": eps, **axes}.items():
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
             raise TypeError(
                 f"{name} is traced; expected a value that is known while JAX traces, as {name} is with "
                 f"jax.jit(..., static_argnames={name!r})"
             )
+    return check_eps(eps.item() if isinstance(eps, jax.Array) and eps.ndim == 0 else eps)
 
 
 def _gathered(a: Array) -> Array:

@@ -71,7 +71,7 @@ def layer_norm(
 
 
 def whole(normalized_shape: Sequence[int] | int) -> tuple[int, ...] | int:
-    """A shape as gnref recalls it best."""
+    """A shape that can be hashed: gnref caches by it."""
     return normalized_shape if isinstance(normalized_shape, int) else tuple(normalized_shape)
 
 
@@ -179,7 +179,8 @@ def tracked(
             follow(stats, found, momentum)
 
     if type(momentum) is not float:
-        if not isinstance(momentum, Real | torch.Tensor):
+        one = isinstance(momentum, torch.Tensor) and momentum.numel() == 1 and not momentum.is_complex()
+        if not (one or isinstance(momentum, Real)):
             raise TypeError(f"momentum is {momentum!r}; expected a number")
         momentum = float(momentum)
     call.track = track
@@ -190,7 +191,7 @@ def tracked(
 
 
 def normalized(call: Call, input: Tensor, weight: Tensor | None, bias: Tensor | None, stats: Stats) -> Tensor:
-    """y; in PyTorch's own operations where torch.func maps over the statistics, too, or not over x."""
+    """y; in PyTorch's own operations where torch.func transforms the statistics, or does not transform x."""
     if transformed():
         wrapped = torch._C._functorch.is_functorch_wrapped_tensor
         if any(wrapped(stat) for stat in stats if stat is not None) or not wrapped(input):
@@ -211,8 +212,10 @@ def follow(stats: Stats, found: tuple[Any, Any], momentum: float) -> None:
     try:
         for stat, a in zip(stats, new, strict=True):
             stat.copy_(a)
-    except RuntimeError as error:  # vmap's own
-        raise RuntimeError(TAKEN_APART) from error
+    except RuntimeError as error:
+        if not transformed():
+            raise
+        raise RuntimeError(TAKEN_APART) from error  # vmap's own
 
 
 def check_running(input: Tensor, mean: Tensor | None, var: Tensor | None) -> None:

@@ -26,7 +26,8 @@ class GroupNorm(Promise, nn.GroupNorm):
     Raises
     ------
     ValueError
-        num_groups does not divide num_channels; ShapeError, if x has another number of channels.
+        num_groups does not divide num_channels; ShapeError, if there is a weight and x has another number of
+        channels.
     TypeError, BackendError
         x is no dense floating-point tensor, or on a device that gnref has no kernels for.
 
@@ -85,8 +86,8 @@ class LayerNorm(Promise, nn.LayerNorm):
 class RMSNorm(Promise, nn.RMSNorm):
     r"""`torch.nn.RMSNorm`, computed by `gnref.rms_norm`.
 
-    Constructed as that is, and called with x of shape (\*leading, \*normalized_shape). Without eps it is
-    that of x's dtype (of float32 for 16 bits).
+    Constructed as that is, and called with x of shape (\*leading, \*normalized_shape). Without eps, eps
+    is the machine epsilon of x's dtype (of float32 for 16 bits).
 
     Raises
     ------
@@ -124,7 +125,7 @@ class _BatchNorm(Features, nn.modules.batchnorm._BatchNorm):
         """Normalize each channel: with the batch's statistics in training, else with the running ones."""
         self._check_input_dim(input)
         tracks = self.training and self.track_running_stats
-        momentum = self.momentum or 0.0
+        momentum = 0.0 if self.momentum is None else self.momentum
         if tracks and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if self.momentum is None:  # the average of all batches
@@ -144,8 +145,8 @@ class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
     Raises
     ------
     ValueError
-        x has other axes, or in training one element per channel; ShapeError, if its channels are not
-        num_features.
+        x has other axes, or in training one element per channel; ShapeError, if there are running statistics
+        or a weight and its channels are not num_features.
     TypeError, BackendError
         As in `GroupNorm`.
     RuntimeError
@@ -175,8 +176,8 @@ class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
     Raises
     ------
     ValueError
-        x has other axes, or in training one element per channel; ShapeError, if its channels are not
-        num_features.
+        x has other axes, or in training one element per channel; ShapeError, if there are running statistics
+        or a weight and its channels are not num_features.
     TypeError, BackendError
         As in `GroupNorm`.
     RuntimeError
@@ -206,8 +207,8 @@ class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
     Raises
     ------
     ValueError
-        x has other axes, or in training one element per channel; ShapeError, if its channels are not
-        num_features.
+        x has other axes, or in training one element per channel; ShapeError, if there are running statistics
+        or a weight and its channels are not num_features.
     TypeError, BackendError
         As in `GroupNorm`.
     RuntimeError
@@ -236,9 +237,8 @@ class _InstanceNorm(Features, nn.modules.instancenorm._InstanceNorm):
         """What the forward pass comes to, when `torch.nn` has looked at the shape."""
         own = self.training or not self.track_running_stats
         kept = self.running_mean, self.running_var
-        return functional.instance_norm(
-            input, *kept, self.weight, self.bias, own, self.momentum or 0.0, self.eps
-        )
+        momentum = 0.0 if self.momentum is None else self.momentum
+        return functional.instance_norm(input, *kept, self.weight, self.bias, own, momentum, self.eps)
 
 
 class InstanceNorm1d(_InstanceNorm, nn.InstanceNorm1d):
@@ -249,8 +249,7 @@ class InstanceNorm1d(_InstanceNorm, nn.InstanceNorm1d):
     Raises
     ------
     ValueError
-        x has other axes; ShapeError, if there are running statistics or a weight and its channels are not
-        num_features.
+        x has other axes; or there are running statistics or a weight, and its channels are not num_features.
     TypeError, BackendError, RuntimeError
         As in `BatchNorm1d`.
 
@@ -275,8 +274,7 @@ class InstanceNorm2d(_InstanceNorm, nn.InstanceNorm2d):
     Raises
     ------
     ValueError
-        x has other axes; ShapeError, if there are running statistics or a weight and its channels are not
-        num_features.
+        x has other axes; or there are running statistics or a weight, and its channels are not num_features.
     TypeError, BackendError, RuntimeError
         As in `BatchNorm2d`.
 
@@ -301,8 +299,7 @@ class InstanceNorm3d(_InstanceNorm, nn.InstanceNorm3d):
     Raises
     ------
     ValueError
-        x has other axes; ShapeError, if there are running statistics or a weight and its channels are not
-        num_features.
+        x has other axes; or there are running statistics or a weight, and its channels are not num_features.
     TypeError, BackendError, RuntimeError
         As in `BatchNorm3d`.
 

@@ -103,12 +103,13 @@ def uses_prange() -> bool:
 def has_safe_layer() -> bool:
     """Whether Numba's threads, which are started if need be, serve several Python threads at once."""
     torch = sys.modules.get("torch")
-    number = 0 if torch is None else torch.get_num_threads()
+    ask = getattr(torch, "get_num_threads", int)  # absent while another thread imports it
+    number = ask()
     try:
         numba.get_num_threads()
     except ValueError:  # the layer that NUMBA_THREADING_LAYER asks for cannot be loaded
         return False
-    if torch is not None and torch.get_num_threads() != number:
+    if torch is not None and ask() != number:
         torch.set_num_threads(number)  # its threads are OpenMP's as well, of which Numba just set the number
     return numba.threading_layer() in ("omp", "tbb")
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-jax = pytest.importorskip("jax")
-
 
 def switch(on):
     """A context with or without float64, which JAX leaves out by default."""
+    import jax
+
     try:
         return jax.enable_x64(on)
     except (AttributeError, TypeError):  # before JAX 0.8

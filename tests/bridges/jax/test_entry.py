@@ -51,8 +51,8 @@ def test_xlas_counts_are_checked(monkeypatch):
         jax.block_until_ready(bridge.group_norm(jnp.ones((2, 4)), 2))
 
 
-def test_few_descriptions_are_kept():
-    assert entry.recalled.cache_info().maxsize == 1024
+def test_not_all_descriptions_are_kept():
+    assert entry.recalled.cache_info().maxsize is not None
 
 
 INTERRUPTED = """
@@ -83,7 +83,7 @@ INTERRUPTED = """
 
 @foreign
 def test_ctrl_c_reaches_the_program_and_leaves_no_wrong_numbers():
-    """It comes during the first norm, and again before the second one starts, where it crashed."""
+    """It comes during the first norm, and again before the second one starts."""
     assert in_a_process_of_its_own(INTERRUPTED) == "3 True True"
 
 
@@ -116,7 +116,8 @@ ALARMS = """
         except ValueError as error:  # XLA's own, of what was raised in a norm
             assert "SystemExit: 3" in str(error), error
     signal.setitimer(signal.ITIMER_REAL, 0)
-    print(outcomes <= {"right"})
+    outcomes.add("right" if np.array_equal(f(x), expected) else "wrong")
+    print(outcomes == {"right"})
 """
 
 

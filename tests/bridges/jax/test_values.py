@@ -166,6 +166,11 @@ def test_bad_input_is_found_before_anything_is_compiled(what, traced):
         ("normalized_shape", jax.jit(bridge.layer_norm)),
         ("normalized_shape", jax.jit(lambda x, size: bridge.rms_norm(x, (size,)))),
         ("eps", jax.jit(lambda x, eps: bridge.batch_norm(x, eps=eps))),
+        ("eps", jax.jit(lambda x, eps: bridge.batch_norm_frozen(x, np.ones(6), np.ones(6), eps=eps))),
+        (
+            "channel_axis",
+            jax.jit(lambda x, axis: bridge.batch_norm_frozen(x, np.ones(6), np.ones(6), channel_axis=axis)),
+        ),
     ],
 )
 def test_options_must_be_known_while_jax_traces(name, run):
@@ -176,6 +181,9 @@ def test_options_must_be_known_while_jax_traces(name, run):
 def test_a_number_in_an_array_is_a_number():
     expected = bridge.group_norm(X, 3, eps=0.5)
     assert np.array_equal(bridge.group_norm(X, jnp.int32(3), eps=jnp.float32(0.5)), expected)
+    mean, var = np.zeros(6, "f"), np.ones(6, "f")
+    expected = bridge.batch_norm_frozen(X, mean, var, eps=0.5)
+    assert np.array_equal(bridge.batch_norm_frozen(X, mean, var, eps=jnp.float32(0.5)), expected)
 
 
 def test_other_byte_orders_and_other_libraries():

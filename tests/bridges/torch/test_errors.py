@@ -109,9 +109,11 @@ def test_an_x_that_is_no_tensor(layer, x):
         layer(x)
 
 
-def test_a_momentum_that_is_no_number():
-    layer = bridge.BatchNorm1d(6, momentum="a")
-    with pytest.raises(TypeError, match="momentum is 'a'; expected a number"):
+@pytest.mark.parametrize("momentum", ["a", torch.ones(2), torch.tensor(1j)])
+def test_a_momentum_that_is_no_number(momentum):
+    layer = bridge.BatchNorm1d(6)
+    layer.momentum = momentum
+    with pytest.raises(TypeError, match=r"momentum is .*; expected a number"):
         layer(torch.randn(3, 6))
     assert torch.equal(layer.running_mean, torch.zeros(6))
 
@@ -122,6 +124,12 @@ def test_a_momentum_in_a_tensor_is_a_number():
     for layer in layers:
         layer(x)
     torch.testing.assert_close(layers[0].running_mean, layers[1].running_mean)
+
+
+def test_statistics_that_cannot_be_written_are_told_by_pytorch():
+    one = torch.zeros(1).expand(6)
+    with pytest.raises(RuntimeError, match="more than one element of the written-to tensor"):
+        functional.batch_norm(torch.randn(3, 6), one, one + 1, training=True)
 
 
 C = torch.ones(6)
