@@ -232,7 +232,8 @@ def test_given_statistics(order, cupy, dtype, slots):
     assert cuda.moments(cx)[0] == reference.moments(x)[0]
     u = UNIT[cx.dtype.name]
     for a, e in zip(got, expected, strict=True):
-        scale = 1 + abs(e) if e.ndim == 5 else np.sqrt(x.size) * 4
+        # A sum's own size counts as well: M2 is large, and has a last bit that either side may round.
+        scale = 1 + abs(e) if e.ndim == 5 else np.sqrt(x.size) * 4 + abs(e) / 10
         assert np.all(abs(wide(cupy.asnumpy(a)) - e) <= 20 * u * scale)
 
 
